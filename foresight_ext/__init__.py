@@ -1,0 +1,1 @@
+"""Zero-cost proxies and operation scoring: everything the search spaces share."""
