@@ -1,0 +1,173 @@
+"""NAS-Bench-201 networks in inference form: the kernel's exact activations at the least work.
+
+Batch norm is folded into the convolutions; the 1x1 and 3x3 convolutions of an edge are one kernel;
+operations of weight 0 are not run; what a node's readers record is one product with a multiplicity;
+images lie channels-last in memory.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from foresight_ext.kernel import AgreementKernel
+from foresight_ext.supernet import Mixing
+from nasbench201.genotype import EDGES, INCOMING, OPERATIONS
+from nasbench201.operations import ReLUConvBN, ResidualBlock
+from nasbench201.skeleton import Skeleton
+
+_SKIP = OPERATIONS.index("skip_connect")
+_POOL = OPERATIONS.index("avg_pool_3x3")
+_CONVS = (OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3"))
+
+
+class Folded(NamedTuple):
+    """A convolution with its batch norm in it."""
+
+    kernel: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> "Folded":
+        return cls(
+            *fuse_conv_bn_weights(
+                conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+            )
+        )
+
+    def __call__(self, x: Tensor, stride: int = 1) -> Tensor:
+        return F.conv2d(x, self.kernel, self.bias, stride, padding=self.kernel.shape[-1] // 2)
+
+
+class FoldedCell:
+    """The convolutions of a cell, folded: `convs[e]` maps an operation's index to its convolution."""
+
+    def __init__(self, cell: nn.Module):
+        self.convs: list[dict[int, Folded]] = []
+        for operations in cell.edges:
+            blocks = [op for op in operations if isinstance(op, ReLUConvBN)]
+            self.convs.append({_CONVS[op.conv.kernel_size[0] // 2]: Folded.of(op.conv, op.bn) for op in blocks})
+        self._mixed: dict[tuple[int, tuple[float, ...]], Folded | None] = {}
+
+    def mixed(self, edge: int, row: tuple[float, ...]) -> Folded | None:
+        """The edge's convolutions, weighted and added up to one; None if all weights are 0."""
+        key = (edge, row)
+        if key not in self._mixed:
+            self._mixed[key] = self._mix(self.convs[edge], row)
+        return self._mixed[key]
+
+    @staticmethod
+    def _mix(convs: dict[int, Folded], row: tuple[float, ...]) -> Folded | None:
+        parts = [(row[index], conv) for index, conv in convs.items() if row[index]]
+        if not parts:
+            return None
+        size = max(conv.kernel.shape[-1] for _, conv in parts)
+        kernel = sum(w * F.pad(conv.kernel, [(size - conv.kernel.shape[-1]) // 2] * 4) for w, conv in parts)
+        return Folded(kernel, sum(w * conv.bias for w, conv in parts))
+
+
+class FoldedSkeleton:
+    """A skeleton with its cells in inference form. Made anew for each scoring: weights may change."""
+
+    def __init__(self, skeleton: Skeleton):
+        with torch.no_grad():
+            self.stem = Folded.of(*skeleton.stem)
+            self.cells = [
+                cell if isinstance(cell, ResidualBlock) else FoldedCell(cell) for cell in skeleton.cells
+            ]
+            self.last = skeleton.last[0]
+
+    @torch.no_grad()
+    def record(self, x: Tensor, mixings: Sequence[Mixing], kernels: Sequence[AgreementKernel]) -> None:
+        """Record each mixing's activations on the images x in its kernel."""
+        stem = self.stem(x.contiguous(memory_format=torch.channels_last))
+        for mixing, kernel in zip(mixings, kernels, strict=True):
+            x = stem
+            for cell in self.cells:
+                run = _residual if isinstance(cell, ResidualBlock) else partial(_cell, mixing=mixing)
+                x = run(cell, x, kernel=kernel)
+            bn = self.last
+            x = F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+            kernel.add(x, relus=1)
+
+
+def _residual(block: ResidualBlock, x: Tensor, kernel: AgreementKernel) -> Tensor:
+    kernel.add(x, relus=1, blocks=1)
+    inner = Folded.of(block.conv_a.conv, block.conv_a.bn)(x.relu(), stride=2)
+    kernel.add(inner, relus=1, blocks=1)
+    return Folded.of(block.conv_b.conv, block.conv_b.bn)(inner.relu_()).add_(block.shortcut(x))
+
+
+def _cell(cell: FoldedCell, x: Tensor, mixing: Mixing, kernel: AgreementKernel) -> Tensor:
+    nodes: list[Tensor | None] = [x]  # None: no input reaches the node, it is zero
+    relus: dict[int, Tensor] = {}
+    for target in (1, 2, 3):
+        convolved, skipped, pooled = [], [], []
+        for edge, source in INCOMING[target]:
+            row, value = mixing[edge], nodes[source]
+            conv = cell.mixed(edge, row)
+            if value is None:
+                if conv is not None:
+                    convolved.append(conv.bias[:, None, None].expand_as(x).contiguous())
+                continue
+            if conv is not None:
+                if id(value) not in relus:
+                    relus[id(value)] = value.relu()
+                convolved.append(conv(relus[id(value)]))
+            if row[_SKIP]:
+                skipped.append((row[_SKIP], value))
+            if row[_POOL]:
+                pooled.append((row[_POOL], value))
+        nodes.append(_sum(convolved, skipped, pooled))
+    _record(cell, nodes, mixing, kernel)
+    return nodes[3] if nodes[3] is not None else torch.zeros_like(x)
+
+
+def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Tensor | None:
+    """A node's value: convolutions, plus weighted copies, plus the average pooling of a weighted sum."""
+    total = None
+    for term in convolved:
+        total = term if total is None else total.add_(term)
+    total = _weighted_sum(skipped, total)
+    if not pooled:
+        return total
+    values = _weighted_sum(pooled)
+    # a sum over the window is a depthwise convolution; the padding does not count in the average
+    channels, height, width = values.shape[1:]
+    ones = values.new_ones(channels, 1, 3, 3)
+    share = F.conv2d(values.new_ones(1, 1, height, width), ones[:1], padding=1).reciprocal_()
+    sums = F.conv2d(values, ones, padding=1, groups=channels)
+    return sums.mul_(share) if total is None else torch.addcmul(total, sums, share)
+
+
+def _weighted_sum(terms: list[tuple[float, Tensor]], total: Tensor | None = None) -> Tensor | None:
+    for weight, value in terms:
+        if total is None:
+            total = value if weight == 1 else weight * value
+        else:
+            total = torch.add(total, value, alpha=weight)
+    return total
+
+
+def _record(cell: FoldedCell, nodes: list[Tensor | None], mixing: Mixing, kernel: AgreementKernel) -> None:
+    """Record what the blocks on the cell's edges read: a removed block's inner ReLU reads zeros."""
+    counts: dict[int, list[int]] = {}  # a node that only copies another is the same tensor: counted with it
+    size = nodes[0][0].numel()
+    for edge, (_, source) in enumerate(EDGES):
+        node = nodes[source]
+        for operation in cell.convs[edge]:
+            alive = mixing[edge][operation] != 0
+            if node is None:
+                kernel.add_zeros(size, relus=1, blocks=1)
+                continue
+            count = counts.setdefault(id(node), [0, 0])
+            count[0] += alive
+            count[1] += 1
+            if not alive:
+                kernel.add_zeros(size, relus=1)
+    for node in {id(node): node for node in nodes[:3] if id(node) in counts}.values():
+        kernel.add(node, *counts[id(node)])

@@ -1,0 +1,40 @@
+"""The stand-alone NAS-Bench-201 network of one genotype."""
+
+from torch import Tensor, nn
+
+from foresight_ext.kernel import AgreementKernel
+from nasbench201.folded import FoldedSkeleton
+from nasbench201.genotype import INCOMING, OPERATIONS, parse_genotype
+from nasbench201.operations import BUILDERS
+from nasbench201.skeleton import Skeleton
+
+
+class InferCell(nn.Module):
+    """A cell with one operation an edge: `edges[e][0]`."""
+
+    def __init__(self, channels: int, operations: tuple[str, ...]):
+        super().__init__()
+        self.edges = nn.ModuleList(nn.ModuleList([BUILDERS[name](channels, True)]) for name in operations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = [x]
+        for target in (1, 2, 3):
+            nodes.append(sum(self.edges[edge][0](nodes[source]) for edge, source in INCOMING[target]))
+        return nodes[-1]
+
+
+class NASBench201Network(nn.Module):
+    """The network of a genotype string (UserError if it does not parse), with affine batch norms."""
+
+    def __init__(self, genotype: str, channels: int, cells: int, classes: int, images: int = 3):
+        super().__init__()
+        operations = parse_genotype(genotype)
+        self.mixing = tuple(tuple(float(op == name) for name in OPERATIONS) for op in operations)
+        self.skeleton = Skeleton(lambda width: InferCell(width, operations), channels, cells, classes, images)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.skeleton.run(x, lambda cell, x: cell(x))
+
+    def record(self, x: Tensor, kernel: AgreementKernel) -> None:
+        """Record the activations on x in the kernel, in evaluation mode, at the least work."""
+        FoldedSkeleton(self.skeleton).record(x, [self.mixing], [kernel])

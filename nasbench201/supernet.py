@@ -1,0 +1,56 @@
+"""The NAS-Bench-201 supernet: every edge of every cell holds all five operations."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from foresight_ext.kernel import AgreementKernel
+from foresight_ext.supernet import Choice, Mixing, Supernet
+from nasbench201.folded import FoldedSkeleton
+from nasbench201.genotype import EDGE_NAMES, EDGES, INCOMING, OPERATIONS
+from nasbench201.operations import BUILDERS
+from nasbench201.skeleton import Skeleton
+
+_NONE = OPERATIONS.index("none")
+
+
+class SearchCell(nn.Module):
+    """A cell of four nodes; `edges[e][o]` is operation o on edge e. Its batch norms are not affine."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.edges = nn.ModuleList(
+            nn.ModuleList(BUILDERS[operation](channels, False) for operation in OPERATIONS) for _ in EDGES
+        )
+
+    def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
+        nodes = [x]
+        for target in (1, 2, 3):
+            total = torch.zeros_like(x)
+            for edge, source in INCOMING[target]:
+                for weight, operation in zip(mixing[edge], self.edges[edge]):
+                    if weight:
+                        total = total + weight * operation(nodes[source])
+            nodes.append(total)
+        return nodes[-1]
+
+
+class NASBench201Supernet(Supernet):
+    """Supernet over the six edges; all cells share one mixing (6 rows of 5 weights)."""
+
+    choices = tuple(Choice(name, OPERATIONS) for name in EDGE_NAMES)
+
+    def __init__(self, channels: int, cells: int, classes: int, images: int = 3):
+        super().__init__()
+        self.skeleton = Skeleton(SearchCell, channels, cells, classes, images)
+
+    def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
+        return self.skeleton.run(x, lambda cell, x: cell(x, mixing))
+
+    def effective(self, mixing: Mixing) -> Mixing:
+        """`none` adds nothing, so its weight cannot matter."""
+        return tuple(row[:_NONE] + (0.0,) + row[_NONE + 1 :] for row in mixing)
+
+    def record(self, x: Tensor, mixings: Sequence[Mixing], kernels: Sequence[AgreementKernel]) -> None:
+        FoldedSkeleton(self.skeleton).record(x, mixings, kernels)
