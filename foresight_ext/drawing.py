@@ -1,9 +1,4 @@
-"""Drawings of cells (nodes joined by labelled edges) as text, as SVG, PNG or PDF files and as arrays.
-
-The built-in layout works with bars. Nodes stand in the even columns, left to right in topological order.
-An edge is a flat bar over the columns between its two nodes, with its label in an odd column. No two bars
-share a place, and lines bend between the columns only, so nothing can overlap.
-"""
+"""Drawings of cells (nodes joined by labelled edges) as text, as SVG, PNG or PDF files and as arrays."""
 
 import json
 import math
@@ -169,6 +164,11 @@ def _dot_source(cell: Cell) -> str:
             f'[label={quoted(edge.label)}, color="{color}", fontcolor="{color}"];'
         )
     return "\n".join([*lines, "}"]) + "\n"
+
+
+# The built-in layout works with bars. Nodes stand in the even columns, left to right in topological order.
+# An edge is a flat bar over the columns between its two nodes, with its label in an odd column. No two bars
+# share a place, and lines bend between the columns only, so nothing can overlap.
 
 
 @dataclass(eq=False)

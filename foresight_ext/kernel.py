@@ -13,13 +13,14 @@ class AgreementKernel:
     Mellor et al. 2021, as Zero-Cost-PT (section 3) uses it. A tensor may be recorded by ReLUs and by whole
     ReLU-Conv-BN blocks that start with one; `count_blocks` says whether the latter count as well
     (the official code's counting) or not (the paper's). K is exact: every product is a whole number below
-    2^24 in float32, and the sum is kept in float64.
+    2^24 in float32, and the sum is kept in float64. `x` is the minibatch: B and the device are its.
     """
 
-    def __init__(self, batch: int, device: torch.device, count_blocks: bool):
+    def __init__(self, x: Tensor, count_blocks: bool):
         self.count_blocks = count_blocks
         self._constant = 0
-        self._both = torch.zeros(batch, batch, dtype=torch.float64, device=device)
+        self._both = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
+        self._scratch = torch.empty(0, device=x.device)
 
     def add(self, x: Tensor, relus: int, blocks: int = 0) -> None:
         """Record x (B x ...) as the input of so many ReLUs and of so many blocks."""
@@ -30,7 +31,10 @@ class AgreementKernel:
         if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
             x = x.permute(0, 2, 3, 1)
         x = x.reshape(len(x), -1)
-        pattern = torch.empty_like(x, dtype=torch.float32)
+        # one buffer for all patterns: fresh memory for each would cost more than the comparison
+        if self._scratch.numel() < x.numel():
+            self._scratch = torch.empty(x.numel(), device=x.device)
+        pattern = self._scratch[: x.numel()].view_as(x)
         torch.gt(x, 0, out=pattern)
         self._both.add_(_gram(pattern), alpha=times)
         self._constant += times * pattern.shape[1]

@@ -1,7 +1,7 @@
 """What a supernet is to the shared code: choices with mixing weights, and a masked forward pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,13 +57,17 @@ class Supernet(nn.Module, ABC):
         """The mixing with weights that cannot matter set to 0: equal results need one evaluation."""
         return mixing
 
-    def record(self, x: Tensor, mixings: Sequence[Mixing], kernels: Sequence[AgreementKernel]) -> None:
-        """Record the activations of each mixing on x in its kernel, in evaluation mode.
+    def kernels(
+        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
+    ) -> Iterator[AgreementKernel]:
+        """The NASWOT kernel of each mixing on the images x, in evaluation mode, one after the other.
 
         Spaces overrule this with a form of their own that does less work for the same kernel.
         """
-        for mixing, kernel in zip(mixings, kernels, strict=True):
+        for mixing in mixings:
+            kernel = new_kernel(x)
             record_by_hooks(Masked(self, mixing), x, kernel)
+            yield kernel
 
 
 class Masked(nn.Module):

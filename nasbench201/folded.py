@@ -5,8 +5,7 @@ operations of weight 0 are not run; what a node's readers record is one product 
 images lie channels-last in memory.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,7 +21,8 @@ from nasbench201.skeleton import Skeleton
 
 _SKIP = OPERATIONS.index("skip_connect")
 _POOL = OPERATIONS.index("avg_pool_3x3")
-_CONVS = (OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3"))
+# kernel size -> operation
+_CONVS = {1: OPERATIONS.index("nor_conv_1x1"), 3: OPERATIONS.index("nor_conv_3x3")}
 
 
 class Folded(NamedTuple):
@@ -49,8 +49,10 @@ class FoldedCell:
     def __init__(self, cell: nn.Module):
         self.convs: list[dict[int, Folded]] = []
         for operations in cell.edges:
-            blocks = [op for op in operations if isinstance(op, ReLUConvBN)]
-            self.convs.append({_CONVS[op.conv.kernel_size[0] // 2]: Folded.of(op.conv, op.bn) for op in blocks})
+            blocks = [operation for operation in operations if isinstance(operation, ReLUConvBN)]
+            self.convs.append(
+                {_CONVS[block.conv.kernel_size[0]]: Folded.of(block.conv, block.bn) for block in blocks}
+            )
         self._mixed: dict[tuple[int, tuple[float, ...]], Folded | None] = {}
 
     def mixed(self, edge: int, row: tuple[float, ...]) -> Folded | None:
@@ -81,18 +83,27 @@ class FoldedSkeleton:
             ]
             self.last = skeleton.last[0]
 
-    @torch.no_grad()
-    def record(self, x: Tensor, mixings: Sequence[Mixing], kernels: Sequence[AgreementKernel]) -> None:
-        """Record each mixing's activations on the images x in its kernel."""
-        stem = self.stem(x.contiguous(memory_format=torch.channels_last))
-        for mixing, kernel in zip(mixings, kernels, strict=True):
-            x = stem
-            for cell in self.cells:
-                run = _residual if isinstance(cell, ResidualBlock) else partial(_cell, mixing=mixing)
-                x = run(cell, x, kernel=kernel)
-            bn = self.last
-            x = F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
-            kernel.add(x, relus=1)
+    def kernels(
+        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
+    ) -> Iterator[AgreementKernel]:
+        """The kernel of each mixing on the images x (B x C x H x W), one after the other."""
+        with torch.no_grad():
+            stem = self.stem(x.contiguous(memory_format=torch.channels_last))
+        for mixing in mixings:
+            kernel = new_kernel(x)
+            with torch.no_grad():
+                self._run(stem, mixing, kernel)
+            yield kernel
+
+    def _run(self, x: Tensor, mixing: Mixing, kernel: AgreementKernel) -> None:
+        for cell in self.cells:
+            if isinstance(cell, ResidualBlock):
+                x = _residual(cell, x, kernel)
+            else:
+                x = _cell(cell, x, mixing, kernel)
+        bn = self.last
+        x = F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+        kernel.add(x, relus=1)
 
 
 def _residual(block: ResidualBlock, x: Tensor, kernel: AgreementKernel) -> Tensor:
@@ -129,28 +140,33 @@ def _cell(cell: FoldedCell, x: Tensor, mixing: Mixing, kernel: AgreementKernel) 
 
 def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Tensor | None:
     """A node's value: convolutions, plus weighted copies, plus the average pooling of a weighted sum."""
-    total = None
+    total = _average_pool(_weighted_sum(pooled)) if pooled else None
     for term in convolved:
         total = term if total is None else total.add_(term)
-    total = _weighted_sum(skipped, total)
-    if not pooled:
-        return total
-    values = _weighted_sum(pooled)
-    # a sum over the window is a depthwise convolution; the padding does not count in the average
-    channels, height, width = values.shape[1:]
-    ones = values.new_ones(channels, 1, 3, 3)
-    share = F.conv2d(values.new_ones(1, 1, height, width), ones[:1], padding=1).reciprocal_()
-    sums = F.conv2d(values, ones, padding=1, groups=channels)
-    return sums.mul_(share) if total is None else torch.addcmul(total, sums, share)
+    return _weighted_sum(skipped, total)
 
 
 def _weighted_sum(terms: list[tuple[float, Tensor]], total: Tensor | None = None) -> Tensor | None:
+    """Add weight * value of all terms to total, in place; a single value of weight 1 is not copied."""
+    if total is None and len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
     for weight, value in terms:
-        if total is None:
-            total = value if weight == 1 else weight * value
-        else:
-            total = torch.add(total, value, alpha=weight)
+        total = weight * value if total is None else total.add_(value, alpha=weight)
     return total
+
+
+def _average_pool(x: Tensor) -> Tensor:
+    """3x3 average pooling with stride 1 that leaves the padding out of the mean.
+
+    A depthwise convolution is several times faster than avg_pool2d on channels-last images; where the
+    window sticks out it holds 6 pixels, not 9, and 4 in the corners.
+    """
+    if min(x.shape[2:]) < 2:
+        return F.avg_pool2d(x, 3, 1, padding=1, count_include_pad=False)
+    out = F.conv2d(x, x.new_full((x.shape[1], 1, 3, 3), 1 / 9), padding=1, groups=x.shape[1])
+    for border in (out[:, :, 0], out[:, :, -1], out[..., 0], out[..., -1]):
+        border.mul_(9 / 6)
+    return out
 
 
 def _record(cell: FoldedCell, nodes: list[Tensor | None], mixing: Mixing, kernel: AgreementKernel) -> None:

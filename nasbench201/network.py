@@ -1,5 +1,7 @@
 """The stand-alone NAS-Bench-201 network of one genotype."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from foresight_ext.kernel import AgreementKernel
@@ -35,6 +37,6 @@ class NASBench201Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.skeleton.run(x, lambda cell, x: cell(x))
 
-    def record(self, x: Tensor, kernel: AgreementKernel) -> None:
-        """Record the activations on x in the kernel, in evaluation mode, at the least work."""
-        FoldedSkeleton(self.skeleton).record(x, [self.mixing], [kernel])
+    def kernel(self, x: Tensor, new_kernel: Callable[[Tensor], AgreementKernel]) -> AgreementKernel:
+        """The NASWOT kernel of the network on the images x, in evaluation mode, at the least work."""
+        return next(FoldedSkeleton(self.skeleton).kernels(x, [self.mixing], new_kernel))

@@ -1,6 +1,6 @@
 """The NAS-Bench-201 supernet: every edge of every cell holds all five operations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -52,5 +52,7 @@ class NASBench201Supernet(Supernet):
         """`none` adds nothing, so its weight cannot matter."""
         return tuple(row[:_NONE] + (0.0,) + row[_NONE + 1 :] for row in mixing)
 
-    def record(self, x: Tensor, mixings: Sequence[Mixing], kernels: Sequence[AgreementKernel]) -> None:
-        FoldedSkeleton(self.skeleton).record(x, mixings, kernels)
+    def kernels(
+        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
+    ) -> Iterator[AgreementKernel]:
+        return FoldedSkeleton(self.skeleton).kernels(x, mixings, new_kernel)

@@ -1,0 +1,33 @@
+"""The zero-cost proxies, registered by name. A new one is one file in this folder that registers itself."""
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import nn
+
+from foresight_ext.batches import Batch
+from foresight_ext.registry import Registry
+from foresight_ext.supernet import Masked, Mixing, Supernet
+
+PROXIES = Registry("proxy")
+
+
+class Proxy(ABC):
+    """Scores an untrained network on a minibatch. `source` names the paper it comes from."""
+
+    source: str
+    higher_is_better: bool = True
+
+    @abstractmethod
+    def score(self, network: nn.Module, batch: Batch) -> float:
+        """The proxy of a network, which comes back as it was."""
+
+    def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
+        """The proxy of a supernet under each mixing. Proxies that can share work overrule this."""
+        return [self.score(Masked(supernet, mixing), batch) for mixing in mixings]
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

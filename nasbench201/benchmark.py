@@ -1,0 +1,313 @@
+"""Test accuracy, rank and distance to the optimum of architectures, from a NAS-Bench-201 file."""
+
+import argparse
+import csv
+import logging
+import re
+import sys
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from foresight_ext.errors import UserError
+from foresight_ext.files import PROJECT_ROOT, write_text
+from nasbench201.genotype import EDGES, OPERATIONS, parse_genotype
+
+# torch and nas_201_api are imported where a .pth is read: every other query does without them
+
+DATA_FOLDER = PROJECT_ROOT / "data"
+# the files of the benchmark's authors, newest first
+PTH_NAMES = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth")
+SPACE_SIZE = len(OPERATIONS) ** len(EDGES)
+# our name of a data set -> the name and the evaluation set under which the .pth holds its test accuracy
+_PTH_ENTRIES = {
+    "cifar10": ("cifar10", "ori-test"),
+    "cifar100": ("cifar100", "x-test"),
+    "imagenet16-120": ("ImageNet16-120", "x-test"),
+}
+DATASETS = tuple(_PTH_ENTRIES)
+_COLUMNS = f"arch and one or more of {', '.join(DATASETS)}"
+_COMPACT_SUFFIX = ".compact.csv"
+_COMPACT_STAMP = re.compile(r"# compact form of (?P<pth>.+): size \d+, mtime_ns \d+, crc32 (?P<crc32>\d+)")
+
+_log = logging.getLogger(__name__)
+
+
+def _fault(path: Path, what: str) -> UserError:
+    return UserError(" ".join(f"benchmark '{path}' {what}".splitlines()))
+
+
+def find_benchmark(path: str | Path | None) -> Path | None:
+    """The benchmark file to use: `path`, or for None what lies in the project's data folder, if anything.
+
+    Raises UserError if `path` is given but is no file.
+    """
+    if path is not None:
+        path = Path(path)
+        if not path.is_file():
+            raise _fault(path, f"is not a file: give a NAS-Bench-201 .pth or a .csv with {_COLUMNS}")
+        return path
+    for name in PTH_NAMES:
+        if (DATA_FOLDER / name).is_file():
+            return DATA_FOLDER / name
+    for candidate in sorted(DATA_FOLDER.glob("[!.]*")):
+        name = candidate.name.lower()
+        if name.endswith(".csv") and ("nasbench201" in name or "nas-bench-201" in name):
+            # a compact file may be out of date: the .pth it was made from decides, where it is still there
+            pth = candidate.with_name(candidate.name.removesuffix(_COMPACT_SUFFIX) + ".pth")
+            return pth if pth.is_file() else candidate
+    return None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Benchmark:
+    """The test accuracy, in percent, of NAS-Bench-201 architectures after 200 epochs, mean over the runs.
+
+    Source: Dong and Yang, NAS-Bench-201, ICLR 2020. Methods raise UserError for an architecture string that
+    does not parse and for an architecture or a data set that the file lacks.
+    """
+
+    path: Path
+    _positions: Mapping[str, int]
+    _accuracy: Mapping[str, np.ndarray]
+    _rank: Mapping[str, np.ndarray]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Benchmark":
+        """Open a .pth of the benchmark's authors (or the compact file beside it) or a CSV.
+
+        Raises UserError if the file is missing, damaged or of another kind.
+        """
+        path = find_benchmark(Path(path))
+        suffix = path.suffix.lower()
+        if suffix not in (".pth", ".csv"):
+            raise _fault(path, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
+        return _open_pth(path) if suffix == ".pth" else _read_csv(path)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of the data sets the file holds."""
+        return tuple(self._accuracy)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._positions)
+
+    def accuracy(self, arch: str, dataset: str) -> float:
+        """Test accuracy in percent."""
+        return float(self._column(self._accuracy, dataset)[self._position(arch)])
+
+    def rank(self, arch: str, dataset: str) -> int:
+        """1 + the number of architectures in the file that are strictly better."""
+        return int(self._column(self._rank, dataset)[self._position(arch)])
+
+    def optimum(self, dataset: str) -> float:
+        """The best test accuracy in the file, in percent."""
+        return float(self._column(self._accuracy, dataset).max())
+
+    def regret(self, arch: str, dataset: str) -> float:
+        """Distance to the optimum, in percentage points of test accuracy."""
+        return self.optimum(dataset) - self.accuracy(arch, dataset)
+
+    def query(self, arch: str) -> dict[str, dict[str, float | int]]:
+        """Per data set: accuracy (percent), rank, regret (percentage points), of (architectures ranked)."""
+        return {
+            dataset: {
+                "accuracy": self.accuracy(arch, dataset),
+                "rank": self.rank(arch, dataset),
+                "regret": self.regret(arch, dataset),
+                "of": len(self),
+            }
+            for dataset in self.datasets
+        }
+
+    def _position(self, arch: str) -> int:
+        parse_genotype(arch)
+        position = self._positions.get(arch.strip())
+        if position is None:
+            raise _fault(self.path, f"lacks '{arch}': it must be one of the {len(self)} architectures in it")
+        return position
+
+    def _column(self, columns: Mapping[str, np.ndarray], dataset: str) -> np.ndarray:
+        if dataset not in columns:
+            raise _fault(self.path, f"lacks the data set '{dataset}': choose from {', '.join(self.datasets)}")
+        return columns[dataset]
+
+
+def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]]) -> Benchmark:
+    """Check what was read and rank it; UserError names the first fault."""
+    if not archs or not cells:
+        raise _fault(path, f"is empty: it must hold {_COLUMNS}")
+    for arch in archs:
+        try:
+            parse_genotype(arch)
+        except UserError as fault:
+            raise _fault(path, f"is damaged: {fault}") from fault
+    positions = {arch: position for position, arch in enumerate(archs)}
+    if len(positions) < len(archs):
+        raise _fault(path, f"lists '{Counter(archs).most_common(1)[0][0]}' more than once: once is allowed")
+    if len(archs) < SPACE_SIZE:
+        _log.warning("'%s' holds %d of %d architectures: ranks are among those", path, len(archs), SPACE_SIZE)
+    accuracy, rank = {}, {}
+    for dataset, column in cells.items():
+        try:
+            values = np.array(column, dtype=float)
+            wrong = values[~((values >= 0) & (values <= 100))]
+            if wrong.size:
+                raise ValueError(wrong[0])
+        except (TypeError, ValueError) as fault:
+            what = f"has a wrong {dataset} accuracy ({fault})"
+            raise _fault(path, f"{what}: it must be a percentage from 0 to 100") from fault
+        # the .pth's means carry single-precision noise of about 1e-6, which must not break a tie; different
+        # means of up to three runs on 3,000 to 10,000 images lie 1e-3 or more apart
+        rounded = values.round(4)
+        rank[dataset] = 1 + len(rounded) - np.searchsorted(np.sort(rounded), rounded, side="right")
+        accuracy[dataset] = values
+        values.flags.writeable = rank[dataset].flags.writeable = False
+    return Benchmark(path, MappingProxyType(positions), MappingProxyType(accuracy), MappingProxyType(rank))
+
+
+def _read_csv(path: Path) -> Benchmark:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first, _, body = text.partition("\n")
+        stamp = _COMPACT_STAMP.fullmatch(first)
+        if stamp and zlib.crc32(body.encode()) != int(stamp["crc32"]):
+            raise _fault(path, f"is damaged: delete it, and it will be made again from {stamp['pth']}")
+        header, *rows = [row for row in csv.reader((body if stamp else text).split("\n")) if row] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise _fault(path, f"cannot be read ({fault}): it must be a UTF-8 CSV with {_COLUMNS}") from fault
+    header = [name.strip() for name in header]
+    held = {name: header.index(name) for name in DATASETS if name in header}
+    if "arch" not in header or not held:
+        raise _fault(path, f"lacks columns: its first line must name {_COLUMNS}")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise _fault(path, f"is damaged: row {number} has {len(row)} cells, it must have {len(header)}")
+    archs = [row[header.index("arch")].strip() for row in rows]
+    return _build(path, archs, {name: [row[column] for row in rows] for name, column in held.items()})
+
+
+def _open_pth(path: Path) -> Benchmark:
+    """Read the compact file beside a .pth; make it first where it is missing or the .pth has changed."""
+    compact = path.with_suffix(_COMPACT_SUFFIX)
+    state = path.stat()
+    stamp = f"# compact form of {path.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
+    if compact.is_file():
+        with compact.open(encoding="utf-8", errors="replace") as stream:
+            fresh = stream.readline().startswith(stamp)
+        if fresh:
+            return _read_csv(compact)
+    _log.info("reading '%s', once: per GB about 3 minutes and 6 GB of memory", path)
+    archs, cells = _read_pth(path)
+    benchmark = _build(path, archs, cells)
+    rows = zip(archs, *(map(repr, benchmark._accuracy[name].tolist()) for name in cells), strict=True)
+    body = "".join(",".join(row) + "\n" for row in (("arch", *cells), *rows))
+    try:
+        write_text(compact, f"{stamp}{zlib.crc32(body.encode())}\n{body}")
+    except OSError as fault:
+        _log.warning("cannot write '%s' (%s): the .pth will be read again next time", compact, fault.strerror)
+    return benchmark
+
+
+def _read_pth(path: Path) -> tuple[list[str], dict[str, list[Any]]]:
+    """Read the authors' file with their package, without the deep copies its NASBench201API makes."""
+    from nas_201_api import ArchResults
+
+    content = _load_pth(path)
+    archs, cells = [], {}
+    try:
+        if not isinstance(content, dict):
+            raise TypeError(type(content).__name__)
+        names, infos = content["meta_archs"], content["arch2infos"]
+        for index in sorted(infos):
+            results = ArchResults.create_from_state_dict(infos.pop(index)["full"])
+            if not archs:
+                held = results.get_dataset_names()
+                cells = {name: [] for name, (entry, _) in _PTH_ENTRIES.items() if entry in held}
+            archs.append(str(names[index]))
+            for name, column in cells.items():
+                metrics = results.get_metrics(*_PTH_ENTRIES[name], iepoch=None, is_random=False)
+                column.append(metrics["accuracy"])
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
+        reason = f"{type(fault).__name__} {fault} at entry {len(archs)}"
+        allowed = "it must hold 'meta_archs' and 'arch2infos' with 'full' results"
+        raise _fault(path, f"is not a NAS-Bench-201 file or damaged ({reason}): {allowed}") from fault
+    return archs, cells
+
+
+def _plain_dict(*_factory: Any) -> dict[Any, Any]:
+    """Stands in for defaultdict, whose items torch's restricted unpickler refuses to set."""
+    return {}
+
+
+def _load_pth(path: Path) -> Any:
+    """torch.load with an allow-list: nothing the file names but harmless data types is imported or called."""
+    import torch
+
+    # what such files hold besides torch's own types and OrderedDict, numpy's under the old and the new name;
+    # pairs of object and name need torch 2.6
+    allowed: list[Any] = [list, dict, int, float, (_plain_dict, "collections.defaultdict")]
+    allowed += [np.dtype, np.ndarray]
+    allowed += {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
+    for core in ("numpy.core", "numpy._core"):
+        allowed.append((np.float64(0).__reduce__()[0], f"{core}.multiarray.scalar"))
+        allowed.append((np.zeros(1).__reduce__()[0], f"{core}.multiarray._reconstruct"))
+    try:
+        with path.open("rb") as stream:
+            is_zip = stream.read(4) == b"PK\x03\x04"
+        # torch warns of unusual pickles; whatever is wrong with one is told below
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as fault:  # a damaged pickle can raise anything
+        refused = re.search(r"GLOBAL (\S+)", str(fault))
+        reason = f"it names {refused[1]}, which is not allowed" if refused else type(fault).__name__
+        allowed_file = "it must be the whole .pth as NAS-Bench-201's authors made it"
+        raise _fault(path, f"cannot be read ({reason}): {allowed_file}") from fault
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UserError(message)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print accuracy, rank and distance to the optimum of architectures; returns the exit code."""
+    parser = _Parser(prog="python -m nasbench201.benchmark", description=main.__doc__, allow_abbrev=False)
+    parser.add_argument("archs", nargs="+", metavar="ARCH", help="an architecture, |op~0|+|op~0|op~1|+...")
+    parser.add_argument("--benchmark", metavar="FILE", help=f"a .pth or .csv (default: in {DATA_FOLDER})")
+    try:
+        options = parser.parse_args(argv)
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        path = find_benchmark(options.benchmark)
+        if path is None:
+            raise UserError(
+                f"no benchmark in '{DATA_FOLDER}': put {', '.join(PTH_NAMES)} or a *nasbench201*.csv there, "
+                "or give --benchmark FILE"
+            )
+        benchmark = Benchmark.open(path)
+        answers = [(arch, benchmark.query(arch)) for arch in options.archs]
+    except UserError as fault:
+        print("error:", " ".join(str(fault).splitlines()), file=sys.stderr)
+        return 2
+    for arch, answer in answers:
+        print(arch)
+        print(f"{'data set':<14}  {'accuracy':>8}  {'rank':>14}  {'distance to optimum':>19}")
+        for dataset, held in answer.items():
+            rank = f"{held['rank']} of {held['of']}"
+            print(f"{dataset:<14}  {held['accuracy']:>8.2f}  {rank:>14}  {held['regret']:>19.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""NAS-Bench-201 as a search space: supernet, mixing, genotype and network for the shared search."""
+
+from typing import Any
+
+import torch
+
+from foresight_ext.drawing import Cell
+from foresight_ext.space import SPACES, Space
+from foresight_ext.supernet import Mixing, softmax_mixing
+from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
+from nasbench201.network import NASBench201Network
+from nasbench201.supernet import NASBench201Supernet
+from nasbench201.visualize import cell_of
+
+
+class NASBench201Space(Space):
+    """NAS-Bench-201 (Dong & Yang 2020) with C stem channels and N cells a stage."""
+
+    name = "nas-bench-201"
+    new_pass_for_each_batch = True
+
+    def __init__(self, init_channels: int = 16, cells: int = 5):
+        self.init_channels = init_channels
+        self.cells_per_stage = cells
+
+    def settings(self) -> dict[str, Any]:
+        return {"init_channels": self.init_channels, "cells": self.cells_per_stage}
+
+    def begin(self, classes: int) -> tuple[NASBench201Supernet, Mixing]:
+        supernet = NASBench201Supernet(self.init_channels, self.cells_per_stage, classes)
+        mixing = _draw_mixing()
+        # The official search also builds the supernet that TE-NAS scores, for images of one channel;
+        # it has a place in the random stream whatever the proxy.
+        NASBench201Supernet(self.init_channels, self.cells_per_stage, classes, images=1)
+        _draw_mixing()
+        return supernet, mixing
+
+    def after_member(self, mixing: Mixing, genotype: str | None) -> Mixing:
+        return _draw_mixing()
+
+    def genotype(self, mixing: Mixing) -> str:
+        return format_genotype([OPERATIONS[row.index(1.0)] for row in mixing])
+
+    def build_network(self, genotype: str, classes: int) -> NASBench201Network:
+        return NASBench201Network(genotype, self.init_channels, self.cells_per_stage, classes)
+
+    def cells(self, genotype: str) -> tuple[Cell, ...]:
+        return (cell_of(genotype),)
+
+
+def _draw_mixing() -> Mixing:
+    return softmax_mixing(1e-3 * torch.randn(len(EDGES), len(OPERATIONS)))
+
+
+SPACES.register(NASBench201Space.name, NASBench201Space)

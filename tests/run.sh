@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Sets everything up, then runs ruff, shellcheck and pytest: bash tests/run.sh [PYTEST_ARGS...]
+# Paths in the arguments start at the project's root; without arguments the whole suite runs.
+set -euo pipefail
+# shellcheck source=exp_scripts/environment.sh disable=SC1091
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../exp_scripts/environment.sh"
+
+set_up_environment tests/requirements.txt
+cd "$PROJECT_ROOT"
+
+failed=""
+# step TITLE COMMAND...: announces and runs a command; a failure is remembered, and the next step still runs.
+step() {
+    echo "== $1"
+    "${@:2}" || failed+=" $1"
+}
+
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run 2>/dev/null || true)
+if ((${#scripts[@]} == 0)); then # not a checkout
+    mapfile -t scripts < <(find .ci/run exp_scripts nasbench201 sota tests -name '*.sh' -o -path .ci/run)
+fi
+
+step ruff "$PYTHON_BIN" -m ruff check .
+step shellcheck "$(dirname "$PYTHON_BIN")/shellcheck" --external-sources "${scripts[@]}"
+step pytest "$PYTHON_BIN" -m pytest "$@"
+
+if [[ -n "$failed" ]]; then
+    echo "FAILED:$failed" >&2
+    exit 1
+fi
+echo "All passed: ruff, shellcheck, pytest"
