@@ -166,9 +166,7 @@ def _digits(request: Request) -> ImageData:
     from sklearn.model_selection import train_test_split
 
     data = load_digits()
-    splits = train_test_split(
-        data.images, data.target, test_size=0.2, random_state=0, stratify=data.target
-    )
+    splits = train_test_split(data.images, data.target, test_size=0.2, random_state=0, stratify=data.target)
 
     def enlarge(images: np.ndarray) -> Tensor:
         small = torch.from_numpy(images).float()[:, None] / 16 * 255
@@ -177,9 +175,7 @@ def _digits(request: Request) -> ImageData:
 
     train_images, test_images = enlarge(splits[0]), enlarge(splits[1])
     pixels = train_images[:, 0].double() / 255
-    images, labels = (
-        (train_images, splits[2]) if request.split == "train" else (test_images, splits[3])
-    )
+    images, labels = (train_images, splits[2]) if request.split == "train" else (test_images, splits[3])
     return ImageData(
         "digits",
         10,

@@ -93,4 +93,3 @@ def record_by_hooks(network: nn.Module, x: Tensor, kernel: AgreementKernel) -> N
             handle.remove()
         for module, training in modes:
             module.training = training
-

@@ -1,6 +1,5 @@
 """Test accuracy, rank and distance to the optimum of architectures, from a NAS-Bench-201 file."""
 
-import argparse
 import csv
 import logging
 import re
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from foresight_ext.cli import Parser, entry_point
 from foresight_ext.errors import UserError
 from foresight_ext.files import PROJECT_ROOT, write_text
 from nasbench201.genotype import EDGES, OPERATIONS, parse_genotype
@@ -276,30 +276,22 @@ def _load_pth(path: Path) -> Any:
         raise _fault(path, f"cannot be read ({reason}): {allowed_file}") from fault
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
-
-
+@entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Print accuracy, rank and distance to the optimum of architectures; returns the exit code."""
-    parser = _Parser(prog="python -m nasbench201.benchmark", description=main.__doc__, allow_abbrev=False)
+    parser = Parser("nasbench201.benchmark", "Accuracy and rank of NAS-Bench-201 architectures.")
     parser.add_argument("archs", nargs="+", metavar="ARCH", help="an architecture, |op~0|+|op~0|op~1|+...")
     parser.add_argument("--benchmark", metavar="FILE", help=f"a .pth or .csv (default: in {DATA_FOLDER})")
-    try:
-        options = parser.parse_args(argv)
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-        path = find_benchmark(options.benchmark)
-        if path is None:
-            raise UserError(
-                f"no benchmark in '{DATA_FOLDER}': put {', '.join(PTH_NAMES)} or a *nasbench201*.csv there, "
-                "or give --benchmark FILE"
-            )
-        benchmark = Benchmark.open(path)
-        answers = [(arch, benchmark.query(arch)) for arch in options.archs]
-    except UserError as fault:
-        print("error:", " ".join(str(fault).splitlines()), file=sys.stderr)
-        return 2
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    path = find_benchmark(options.benchmark)
+    if path is None:
+        raise UserError(
+            f"no benchmark in '{DATA_FOLDER}': put {', '.join(PTH_NAMES)} or a *nasbench201*.csv there, "
+            "or give --benchmark FILE"
+        )
+    benchmark = Benchmark.open(path)
+    answers = [(arch, benchmark.query(arch)) for arch in options.archs]
     for arch, answer in answers:
         print(arch)
         print(f"{'data set':<14}  {'accuracy':>8}  {'rank':>14}  {'distance to optimum':>19}")

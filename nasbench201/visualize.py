@@ -1,12 +1,12 @@
 """Draws a NAS-Bench-201 cell: python -m nasbench201.visualize ARCH|FOLDER|FILE.json [--out PATH]."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from foresight_ext.cli import Parser, entry_point
 from foresight_ext.drawing import SUFFIXES, Cell, CellEdge, save_drawing, text_drawing
 from foresight_ext.errors import UserError
 from nasbench201.genotype import EDGES, parse_genotype
@@ -83,17 +83,10 @@ def _pick(path: Path, networks: str | list[Any], network_id: str | None) -> str:
     return genotypes[network_id]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
-def _run(argv: Sequence[str] | None) -> None:
-    parser = _Parser(
-        prog="python -m nasbench201.visualize",
-        description="Print and draw the cell of a NAS-Bench-201 architecture.",
-        allow_abbrev=False,
-    )
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print and draw the cell of a NAS-Bench-201 architecture; returns the exit code."""
+    parser = Parser("nasbench201.visualize", "Print and draw the cell of a NAS-Bench-201 architecture.")
     parser.add_argument(
         "network",
         metavar="ARCH|FOLDER|FILE.json",
@@ -119,16 +112,10 @@ def _run(argv: Sequence[str] | None) -> None:
             raise UserError(f"'{path}' exists already: give --force to overwrite it, or another --out")
     print(text_drawing(cell), end="")
     for path in paths:
-        print(f"wrote {save_drawing(cell, path)}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0, or 2 after a user's mistake, told in one line on stderr."""
-    try:
-        _run(argv)
-    except (UserError, OSError) as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return 2
+        try:
+            print(f"wrote {save_drawing(cell, path)}")
+        except OSError as error:
+            raise UserError(f"--out '{path}' can't be written: {error.strerror}") from error
     return 0
 
 

@@ -239,7 +239,7 @@ def test_command_line_overwrites_only_by_force(capsys):
     [
         ([], "the following arguments are required: ARCH|FOLDER|FILE.json"),
         ([ARCH, "--forc"], "unrecognized arguments: --forc"),
-        ([ARCH, "--out"], "argument --out: expected one argument"),
+        ([ARCH, "--out"], "argument --out needs a value: the file to draw into"),
         ([ARCH, "--id", "3"], "--id 3: an architecture string is one network; leave the option out"),
         ([ARCH, "--out", "a.gif"], "--out 'a.gif': the suffix must be one of .svg, .png, .pdf"),
         ([ARCH, "--out", "empty.svg"], "--out 'empty.svg' is a folder: name a file"),

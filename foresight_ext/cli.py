@@ -1,0 +1,223 @@
+"""Options that all entry points share, each meaning the same everywhere, and one line for a mistake."""
+
+import argparse
+import difflib
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from foresight_ext.errors import UserError
+from foresight_ext.files import PROJECT_ROOT
+from foresight_ext.registry import Registry
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UserErrors that say what is allowed."""
+
+    def __init__(self, module: str, description: str):
+        super().__init__(prog=f"python -m {module}", description=description, allow_abbrev=False)
+
+    def error(self, message: str):
+        for action in self._actions:
+            if message == f"argument {'/'.join(action.option_strings)}: expected one argument":
+                raise UserError(f"argument {action.option_strings[0]} needs a value: {action.help}")
+        if message.startswith("unrecognized arguments: "):
+            known = [name for action in self._actions for name in action.option_strings if name[:2] == "--"]
+            unknown = message.split()[2].split("=")[0]
+            close = difflib.get_close_matches(unknown, known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            message += f": {hint}the options are {', '.join(known)}"
+        raise UserError(message)
+
+    def option(self, name: str, *aliases: str, default, help: str, **kwargs) -> None:
+        """Add an option whose help ends with its default."""
+        shown = "none" if default is None else default
+        self.add_argument(name, *aliases, default=default, help=f"{help} (default: {shown})", **kwargs)
+
+
+def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
+    """Decorates a main: a UserError becomes one line and exit code 2, Ctrl-C exit code 130."""
+
+    @functools.wraps(main)
+    def guarded(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except UserError as error:
+            print("error:", " ".join(str(error).split()), file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("stopped: the same command goes on from here", file=sys.stderr)
+            return 130
+
+    return guarded
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An option type: whole numbers from `least` on, up to `most` if given."""
+    allowed = f"a whole number from {least} " + (f"to {most}" if most is not None else "on")
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"'{text}' is not {allowed}")
+        return value
+
+    return parse
+
+
+def one_of(registry: Registry) -> Callable[[str], str]:
+    """An option type: the names of a registry."""
+
+    def parse(text: str) -> str:
+        try:
+            registry.get(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return text
+
+    return parse
+
+
+def user_path(text: str) -> Path:
+    """An option type: a path, relative to where the user stands."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is not a path")
+    return Path(text).expanduser().absolute()
+
+
+def _gpu(text: str) -> str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither auto nor the index of a GPU")
+    return text
+
+
+def _name(text: str) -> str:
+    if not text or text.startswith(".") or not all(c.isalnum() or c in "._-+" for c in text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no name: letters, digits and ._-+ make one")
+    return text
+
+
+def _three_numbers(text: str) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not three numbers with commas between") from None
+    return first, second, third
+
+
+def _deviations(text: str) -> tuple[float, float, float]:
+    values = _three_numbers(text)
+    if not all(0 < value < float("inf") for value in values):
+        raise argparse.ArgumentTypeError(f"'{text}' is not three numbers above 0 with commas between")
+    return values
+
+
+def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None:
+    """The options of search and validation. Defaults that differ between spaces are arguments."""
+    # imported here: entry points without these options start without PyTorch
+    from foresight_ext.datasets import DATASETS
+    from foresight_ext.measures import PROXIES
+    from foresight_ext.orders import ORDERS
+
+    number = whole_number(1)
+    parser.option("--seed", type=whole_number(0, 2**32 - 1), default=seed, help="seed of all that is random")
+    parser.option(
+        "--dataset",
+        type=one_of(DATASETS),
+        default="cifar10",
+        help=f"one of {', '.join(DATASETS)}",
+        metavar="NAME",
+    )
+    parser.option(
+        "--data",
+        type=user_path,
+        default=None,
+        metavar="DIR",
+        help="where the data set lies or is downloaded to; none means data/ in the project",
+    )
+    parser.option(
+        "--metrics",
+        "--metric",
+        type=one_of(PROXIES),
+        default="jacob",
+        metavar="NAME",
+        help=f"the zero-cost proxy, one of {', '.join(PROXIES)}",
+    )
+    parser.option(
+        "--edge_decision",
+        type=one_of(ORDERS),
+        default="random",
+        metavar="NAME",
+        help=f"the order in which edges are decided, one of {', '.join(ORDERS)}",
+    )
+    parser.option("--pool_size", type=number, default=10, help="discretisations in the search stage (N)")
+    parser.option(
+        "--validate_rounds", type=number, default=100, help="minibatches in the validation stage (V)"
+    )
+    parser.option(
+        "--batch_size", type=number, default=batch_size, help="images in a minibatch, in both stages"
+    )
+    parser.option(
+        "--image_size",
+        type=whole_number(8),
+        default=None,
+        help="with --dataset folder: side in pixels that images are resized to; none means 32",
+    )
+    parser.option(
+        "--mean",
+        type=_three_numbers,
+        default=None,
+        metavar="R,G,B",
+        help="with --dataset folder: mean of each channel (0 to 1); none means CIFAR-10's",
+    )
+    parser.option(
+        "--std",
+        type=_deviations,
+        default=None,
+        metavar="R,G,B",
+        help="with --dataset folder: standard deviation of each channel; none means CIFAR-10's",
+    )
+    parser.option(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (a GPU if there is one), cpu or cuda",
+    )
+    parser.option(
+        "--gpu",
+        type=_gpu,
+        default="auto",
+        help="auto (the one with the lowest share of used memory) or an index",
+    )
+    parser.option(
+        "--threads", type=number, default=None, help="CPU threads to compute with; none leaves it to PyTorch"
+    )
+    parser.option(
+        "--workers",
+        type=whole_number(0),
+        default=2,
+        help="threads that read image files; never changes a result",
+    )
+    parser.option(
+        "--save", type=_name, default="zerocostpt", metavar="NAME", help="first part of the run folder's name"
+    )
+    parser.option(
+        "--out",
+        type=user_path,
+        default=PROJECT_ROOT / "runs",
+        metavar="DIR",
+        help="where run folders are made",
+    )
+    parser.option(
+        "--stage",
+        choices=("all", "search", "validation"),
+        default="all",
+        help="all, search (make the pool) or validation (of a pool that was made)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="start afresh, overwriting a run of the same name"
+    )

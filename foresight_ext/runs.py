@@ -1,0 +1,148 @@
+"""Run folders: what was asked, a journal of what is done, and nothing overwritten without --force."""
+
+import fcntl
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from foresight_ext.errors import UserError
+from foresight_ext.files import PROJECT_ROOT, write_json
+
+CONFIG = "config.json"
+LOG = "log.txt"
+_LOCK = ".lock"
+
+
+class RunFolder:
+    """The folder of one run, held by one process at a time.
+
+    `settings` are the options that make the result; a folder with other settings is refused (UserError
+    that shows the difference) unless `force`, which empties it. `environment` is noted beside them.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], environment: dict[str, Any], force: bool):
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / _LOCK).open("w")
+        except OSError as error:
+            raise UserError(f"--out: {path} can't be made: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{path} is in use by another process: wait for it, or use --save NAME") from None
+        config = path / CONFIG
+        if force and config.is_file():
+            self._empty()
+        if config.is_file():
+            self._compare(config, settings)
+        elif any(not entry.name.startswith(".") for entry in path.iterdir()):
+            raise UserError(f"{path} holds something else than a run: use --save NAME or --out DIR")
+        else:
+            write_json(config, {"settings": settings, "environment": environment})
+
+    def journal(self, name: str) -> "Journal":
+        """The journal of a stage."""
+        return Journal(self.path / f"{name}.jsonl")
+
+    def log_to_file(self) -> logging.Handler:
+        """Write what is logged to log.txt as well, with the time."""
+        handler = logging.FileHandler(self.path / LOG, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+        return handler
+
+    def _compare(self, config: Path, settings: dict[str, Any]) -> None:
+        try:
+            there = json.loads(config.read_text(encoding="utf-8"))["settings"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{config} is damaged: use --force to start afresh, or --save NAME") from None
+        asked = json.loads(json.dumps(settings))
+        different = [
+            f"{key} {there.get(key)} there, {asked.get(key)} asked for"
+            for key in dict.fromkeys([*there, *asked])
+            if there.get(key) != asked.get(key)
+        ]
+        if different:
+            raise UserError(
+                f"{self.path} is a run with other settings ({'; '.join(different)}): "
+                "use --save NAME for a run beside it, or --force to overwrite it"
+            )
+
+    def _empty(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
+                entry.unlink()
+
+
+class Journal:
+    """What a stage has done, one JSON object a line, appended as it happens.
+
+    A line that a killed process left half-written is dropped.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        whole = 0
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                self.entries.append(json.loads(line))
+            except ValueError:
+                raise UserError(
+                    f"{path} is damaged in line {number}: --force starts the run afresh"
+                ) from None
+            whole += len(line)
+        self._file.truncate(whole)
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add an entry; once this returns it outlives the process."""
+        self.entries.append(entry)
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, git revision and machine, for config.json."""
+    versions = {"python": platform.python_version()}
+    for package in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "nas-bench-201"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "versions": versions,
+        "git_revision": _git_revision(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "device": device,
+        },
+    }
+
+
+def _git_revision() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
