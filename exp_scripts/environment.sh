@@ -73,8 +73,12 @@ show_progress() {
     local line
     while IFS= read -r line; do
         case "$line" in
-            *Downloading*[0-9][0-9][0-9].[0-9]" MB)"* | *Downloading*" GB)"*) echo "  ${line##* Downloading }" ;;
-            "Installing collected packages"*) echo "  Unpacking (a minute or two)" ;;
+            *" Downloading "*[0-9][0-9][0-9].[0-9]" MB)" | *" Downloading "*" GB)")
+                echo "  Downloading ${line##* Downloading }"
+                ;;
+            "Installing collected packages"*)
+                echo "  Unpacking (a minute or two)"
+                ;;
         esac
     done
 }
@@ -117,7 +121,8 @@ set_up_environment() {
 
     if version="$(python_version "$PYTHON_BIN")"; then
         new_enough "$version" ||
-            stop 1 "Python 3.10 or newer is needed, $dir has Python $version: deactivate or delete that environment"
+            stop 1 "Python 3.10 or newer is needed, $dir has Python $version:\
+ deactivate or delete that environment"
         wanted="$(stamp_lines "$PYTHON_BIN" "${files[@]}")"
         if [[ -f "$stamp" ]] && ! grep -qvxFf "$stamp" <<<"$wanted"; then
             return 0
@@ -130,7 +135,8 @@ set_up_environment() {
     [[ -n "$version" ]] || create_venv "$dir"
     # pip is missing after an interrupted creation and in environments made by uv.
     "$PYTHON_BIN" -m pip --version >/dev/null 2>&1 || "$PYTHON_BIN" -m ensurepip >/dev/null 2>&1 ||
-        stop 1 "no pip in $dir, and ensurepip cannot add it: on Debian or Ubuntu install the package python3-venv"
+        stop 1 "no pip in $dir, and ensurepip cannot add it:\
+ on Debian or Ubuntu install the package python3-venv"
 
     names="${files[*]##"$PROJECT_ROOT"/}"
     echo "Installing ${names// / and } into $dir$large"
@@ -151,7 +157,8 @@ find_python() {
     elif [[ -x "$PROJECT_ROOT/.venv/bin/python" ]]; then
         PYTHON_BIN="$PROJECT_ROOT/.venv/bin/python"
     else
-        PYTHON_BIN="$(type -P python3)" || stop 2 "no python3 found; 'bash exp_scripts/demo.sh' sets everything up"
+        PYTHON_BIN="$(type -P python3)" ||
+            stop 2 "no python3 found; 'bash exp_scripts/demo.sh' sets everything up"
     fi
     has_torch "$PYTHON_BIN" ||
         stop 2 "torch is not installed for $PYTHON_BIN; 'bash exp_scripts/demo.sh' sets everything up"

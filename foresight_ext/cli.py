@@ -3,8 +3,10 @@
 import argparse
 import difflib
 import functools
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from foresight_ext.errors import UserError
@@ -21,7 +23,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         for action in self._actions:
             if message == f"argument {'/'.join(action.option_strings)}: expected one argument":
-                raise UserError(f"argument {action.option_strings[0]} needs a value: {action.help}")
+                meaning = action.help.replace("%%", "%")
+                raise UserError(f"argument {action.option_strings[0]} needs a value: {meaning}")
         if message.startswith("unrecognized arguments: "):
             known = [name for action in self._actions for name in action.option_strings if name[:2] == "--"]
             unknown = message.split()[2].split("=")[0]
@@ -33,7 +36,8 @@ class Parser(argparse.ArgumentParser):
     def option(self, name: str, *aliases: str, default, help: str, **kwargs) -> None:
         """Add an option whose help ends with its default."""
         shown = "none" if default is None else default
-        self.add_argument(name, *aliases, default=default, help=f"{help} (default: {shown})", **kwargs)
+        text = f"{help} (default: {shown})".replace("%", "%%")  # argparse would expand a path's %
+        self.add_argument(name, *aliases, default=default, help=text, **kwargs)
 
 
 def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
@@ -51,6 +55,21 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
             return 130
 
     return guarded
+
+
+@contextmanager
+def console_log() -> Iterator[None]:
+    """While this is entered, what is logged is printed on standard output."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -86,7 +105,10 @@ def user_path(text: str) -> Path:
     """An option type: a path, relative to where the user stands."""
     if not text:
         raise argparse.ArgumentTypeError("'' is not a path")
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
 
 
 def _gpu(text: str) -> str:
@@ -96,24 +118,23 @@ def _gpu(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not text or text.startswith(".") or not all(c.isalnum() or c in "._-+" for c in text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no name: letters, digits and ._-+ make one")
+    allowed = 0 < len(text) <= 100 and all(c.isalnum() or c in "._-+" for c in text)
+    if not allowed or text.startswith("."):
+        raise argparse.ArgumentTypeError(f"'{text}' is no name: up to 100 letters, digits and ._-+ make one")
     return text
 
 
-def _three_numbers(text: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not three numbers with commas between") from None
-    return first, second, third
+def _three_numbers(allowed: Callable[[float], bool], which: str) -> Callable[[str], tuple[float, ...]]:
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != 3 or not all(map(allowed, values)):
+            raise argparse.ArgumentTypeError(f"'{text}' is not three numbers {which} with commas between")
+        return values
 
-
-def _deviations(text: str) -> tuple[float, float, float]:
-    values = _three_numbers(text)
-    if not all(0 < value < float("inf") for value in values):
-        raise argparse.ArgumentTypeError(f"'{text}' is not three numbers above 0 with commas between")
-    return values
+    return parse
 
 
 def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None:
@@ -169,14 +190,14 @@ def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None
     )
     parser.option(
         "--mean",
-        type=_three_numbers,
+        type=_three_numbers(lambda value: 0 <= value <= 1, "from 0 to 1"),
         default=None,
         metavar="R,G,B",
         help="with --dataset folder: mean of each channel (0 to 1); none means CIFAR-10's",
     )
     parser.option(
         "--std",
-        type=_deviations,
+        type=_three_numbers(lambda value: 0 < value < float("inf"), "above 0"),
         default=None,
         metavar="R,G,B",
         help="with --dataset folder: standard deviation of each channel; none means CIFAR-10's",

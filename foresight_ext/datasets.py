@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from foresight_ext.augmentation import Augmentation
 from foresight_ext.batches import Batch, BatchDraws
-from foresight_ext.errors import UserError
+from foresight_ext.errors import UserError, reason
 from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.pickles import load_arrays
 from foresight_ext.registry import Registry
@@ -87,11 +88,10 @@ def _downloading(name: str, archive: str, folder: Path):
     socket.setdefaulttimeout(30)
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, RuntimeError, HTTPException) as error:
         raise UserError(
-            f"--dataset {name}: {archive} is not in {folder} and could not be downloaded ({reason}): "
-            "put it there, or use --dataset digits, which needs no download"
+            f"--dataset {name}: no intact {archive} in {folder}, and it could not be downloaded "
+            f"({reason(error)}): put it there, or use --dataset digits, which needs no download"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
@@ -145,8 +145,13 @@ def _imagenet16(request: Request) -> ImageData:
         try:
             images.append(np.asarray(content["data"], dtype=np.uint8).reshape(-1, 3, 16, 16))
             labels.append(np.asarray(content["labels"], dtype=np.int64))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(f"{place / name} is no ImageNet16 batch: {error}") from error
+        except KeyError as error:
+            raise UserError(f"{place / name} is no ImageNet16 batch: it has no {error}") from error
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            raise UserError(f"{place / name} is no ImageNet16 batch: {reason(error)}") from error
+        if labels[-1].shape != images[-1].shape[:1]:
+            told = f"{len(images[-1])} images with {labels[-1].size} labels"
+            raise UserError(f"{place / name} is no ImageNet16 batch: {told}")
     label = np.concatenate(labels)
     kept = (label >= 1) & (label <= 120)
     return ImageData(
@@ -217,8 +222,10 @@ class _FolderImages:
         try:
             with Image.open(self.files[index]) as image:
                 image = image.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise UserError(f"{self.files[index]} can't be read as an image: {error}") from error
+        except UnidentifiedImageError as error:
+            raise UserError(f"{self.files[index]} is not an image, or damaged") from error
+        except Exception as error:  # on a damaged image Pillow raises SyntaxError and ValueError, too
+            raise UserError(f"{self.files[index]} cannot be read as an image: {reason(error)}") from error
         if image.size != (self.size, self.size):
             image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
@@ -234,8 +241,8 @@ def _folder(request: Request) -> ImageData:
         raise UserError(f"--data {request.root} has no folder {' or '.join(splits)} of class folders")
     try:
         samples = torchvision.datasets.ImageFolder(str(place)).samples
-    except (FileNotFoundError, OSError) as error:
-        raise UserError(f"--data {request.root}: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise UserError(f"--data {request.root}: in {place.name}/: {reason(error)}") from error
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
     labels = torch.tensor([samples[index][1] for index in order])
     files = [samples[index][0] for index in order]

@@ -21,24 +21,28 @@ def choose_device(device: str, gpu: str) -> tuple[torch.device, str]:
     count = torch.cuda.device_count()
     if gpu == "auto":
         shares = _memory_shares(count)
-        index = min(range(count), key=lambda i: shares[i])
-        return torch.device("cuda", index), f"GPU {index}, {shares[index]:.0%} of its memory in use"
+        index = min(range(count), key=lambda i: shares[i] or 0)
+        used = "how much of its memory is in use is unknown"
+        if shares[index] is not None:
+            used = f"{shares[index]:.0%} of its memory in use"
+        return torch.device("cuda", index), f"GPU {index} ({used})"
     if int(gpu) >= count:
-        raise UserError(f"--gpu {gpu}: there are {count} GPUs: use auto or an index from 0 to {count - 1}")
+        indices = "0" if count == 1 else f"an index from 0 to {count - 1}"
+        raise UserError(f"--gpu {gpu}: there is no such GPU: use auto or {indices}")
     return torch.device("cuda", int(gpu)), f"GPU {gpu}"
 
 
-def _memory_shares(count: int) -> list[float]:
-    """The share of used memory of each GPU that PyTorch sees, by gpustat; 0 where it can't tell."""
-    import gpustat
-
+def _memory_shares(count: int) -> list[float | None]:
+    """The share of used memory of each GPU that PyTorch sees, by gpustat; None where it can't tell."""
     try:
+        import gpustat
+
         # PyTorch's numbering follows CUDA_VISIBLE_DEVICES, gpustat's does not: match by identity
         used = {gpu.uuid: gpu.memory_used / gpu.memory_total for gpu in gpustat.new_query()}
-    except Exception:  # NVML raises errors of its own, and which ones depends on the driver
+    except Exception:  # NVML raises errors of its own, at import too, and which ones depends on the driver
         used = {}
     uuids = [str(getattr(torch.cuda.get_device_properties(index), "uuid", "")) for index in range(count)]
-    return [used.get(f"GPU-{uuid}", 0.0) for uuid in uuids]
+    return [used.get(f"GPU-{uuid}") for uuid in uuids]
 
 
 def prepare(threads: int | None) -> None:

@@ -3,3 +3,8 @@
 
 class UserError(Exception):
     """Bad input. The message is one line: the option or file, what was wrong, what is allowed."""
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

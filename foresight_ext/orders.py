@@ -1,5 +1,6 @@
 """The orders in which edges are decided (`--edge_decision`), Zero-Cost-PT section 4 and its ablations."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 from numpy.random import RandomState
 
 from foresight_ext.registry import Registry
-from foresight_ext.scoring import lowest
+from foresight_ext.scoring import lowest, usable
 from foresight_ext.supernet import Choice
 
 ORDERS = Registry("edge order")
@@ -92,13 +93,14 @@ class SampleOrder(Order):
 
 
 def _best(row: Sequence[float]) -> float:
-    """A choice by its best candidate: what global-op orders compare."""
-    return row[lowest(row)]
+    """A choice by its best candidate, what global-op orders compare; NaN if no score is usable."""
+    return min(usable(row), default=math.nan)
 
 
 def _mean(row: Sequence[float]) -> float:
-    """A choice by the mean over its candidates: what global-edge orders compare."""
-    return sum(row) / len(row)
+    """A choice by the mean over its candidates' usable scores, what global-edge orders compare."""
+    scores = usable(row)
+    return sum(scores) / len(scores) if scores else math.nan
 
 
 class GreedyOrder(Order):

@@ -4,13 +4,14 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from foresight_ext.errors import UserError
+from foresight_ext.errors import UserError, reason
 
-# what a pickle of containers of numbers and numpy arrays needs; numpy 2 moved numpy.core to numpy._core
+# what a pickle of containers of numbers and numpy arrays needs; numpy 2 moved numpy.core to numpy._core,
+# and pickles of protocol 5 build arrays with _frombuffer
 _ALLOWED = {
-    (module, name)
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-    for name in ("_reconstruct", "scalar")
+    (f"numpy.{core}.{module}", name)
+    for core in ("core", "_core")
+    for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
 } | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"), ("collections", "OrderedDict")}
 
 
@@ -28,5 +29,7 @@ def load_arrays(path: Path) -> Any:
             return _ArraysOnly(file, encoding="latin1").load()
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, ImportError) as error:
-        raise UserError(f"{path} is not an intact pickle of arrays: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except Exception as error:  # on a damaged pickle nearly anything, MemoryError and LookupError included
+        raise UserError(f"{path} is not an intact pickle of arrays: {reason(error)}") from error

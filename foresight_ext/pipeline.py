@@ -4,10 +4,10 @@ import argparse
 import json
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from foresight_ext import datasets
@@ -26,6 +26,7 @@ from foresight_ext.validation import best_genotype, draw_validation, validation_
 POOL = "networks_pool.json"
 BEST = "best_networks.json"
 SUMMARY = "summary.json"
+PICTURES = (".svg", ".png")
 
 _log = logging.getLogger(__name__)
 
@@ -56,33 +57,42 @@ class Pipeline:
     def run(self) -> int:
         """Run the stages that --stage names and report; returns the exit code."""
         options = self.options
-        console = logging.StreamHandler(sys.stdout)
-        console.setFormatter(logging.Formatter("%(message)s"))
-        logging.getLogger().addHandler(console)
-        logging.getLogger().setLevel(logging.INFO)
         prepare(options.threads)
         self.device, why = choose_device(options.device, options.gpu)
         name = [options.save, f"seed{options.seed}", options.dataset, options.metrics, options.edge_decision]
         path = options.out / self.space.name / "-".join(name)
-        finished = (path / POOL).is_file() and (path / BEST).is_file() and not options.force
+        # what can be wrong is found out before the folder is made or emptied
+        if options.stage == "validation":
+            if options.force:
+                raise UserError(
+                    "--force deletes the pool that --stage validation needs: leave one of them out"
+                )
+            if not (path / POOL).is_file():
+                raise UserError(f"--stage validation: {path} has no {POOL}: run --stage search first")
+        results = [POOL] if options.stage == "search" else [POOL, BEST]
+        finished = not options.force and all((path / name).is_file() for name in results)
         if not finished:
-            _ = self.data  # before the folder is made: most of what can be wrong is wrong here
-        self.folder = RunFolder(path, self._settings(), environment(why), options.force)
+            _ = self.data
+        settings = self._settings()
+        others = {name: value for name, value in vars(options).items() if name not in settings}
+        others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
+        notes = {"other_options": others, "environment": environment(why)}
+        self.folder = RunFolder(path, settings, notes, options.force)
         log_file = self.folder.log_to_file()
         try:
             _log.info("%s on %s, seed %d, on %s", self.space.name, options.dataset, options.seed, why)
             if self.answer is None:
                 _log.info("no benchmark: test accuracy and rank will be missing; %s", self.no_answer)
+            if finished:
+                _log.info("finished before, nothing to compute: --force would start afresh")
             self._stages()
         finally:
             logging.getLogger().removeHandler(log_file)
-            logging.getLogger().removeHandler(console)
+            log_file.close()
         print(f"run: {self.folder.path}")
         return 0
 
     def _stages(self) -> None:
-        if self.options.stage == "validation" and not (self.folder.path / POOL).is_file():
-            raise UserError(f"--stage validation: {self.folder.path} has no {POOL}: run --stage search first")
         pool = self._search()
         if self.options.stage == "search":
             _log.info("the pool: %s", self.folder.path / POOL)
@@ -118,7 +128,7 @@ class Pipeline:
         """The pool's genotypes; computes what the journal does not hold yet."""
         path = self.folder.path / POOL
         if path.is_file():
-            return [network["genotype"] for network in json.loads(path.read_text())["networks"]]
+            return _networks(path)
         options, data = self.options, self.data
         half = len(data) // 2
         if options.batch_size > half:
@@ -143,9 +153,20 @@ class Pipeline:
         if journal.entries:
             _log.info("search: going on after %d of %d decisions", progress.done, progress.total)
         else:
-            _log.info("search: %d discretisations of %d decisions", options.pool_size, len(choices))
+            many = _counted(options.pool_size, "discretisation")
+            _log.info("search: %s of %s", many, _counted(len(choices), "decision"))
         pool: list[str] = []
         with self._tensorboard() as board:
+
+            def show(member: int, decision: Decision) -> None:
+                choice = choices[decision.choice]
+                for candidate, score in zip(choice.candidates, decision.scores or ()):
+                    board.add_scalar(f"operation_scores/{choice.name}/{candidate}", score, member)
+
+            # TensorBoard writes late: some of what an earlier process scored may not be in its file
+            for member, decisions in done.items():
+                for decision in decisions:
+                    show(member, decision)
             for member in range(options.pool_size):
                 clock = _Clock()
 
@@ -160,8 +181,7 @@ class Pipeline:
                             "seconds": clock.lap(),
                         }
                     )
-                    for candidate, score in zip(choice.candidates, decision.scores or ()):
-                        board.add_scalar(f"operation_scores/{choice.name}/{candidate}", score, member)
+                    show(member, decision)
                     progress.step()
 
                 draws = search.draw(pool[-1] if pool else None)
@@ -188,25 +208,30 @@ class Pipeline:
         journal = self.folder.journal("validation")
         distinct = list(dict.fromkeys(pool))
         done: dict[str, list[float]] = {genotype: [] for genotype in distinct}
-        for entry in journal.entries:
-            done[entry["genotype"]].append(float(entry["score"]))
-        if path.is_file():
+        for number, entry in enumerate(journal.entries, start=1):
+            try:
+                done[entry["genotype"]].append(float(entry["score"]))
+            except (KeyError, TypeError, ValueError):
+                raise journal.damaged(number) from None
+        if path.is_file() and all(done.values()):
             return {genotype: math.fsum(scores) for genotype, scores in done.items()}
         options, data = self.options, self.data
         images = min(options.validate_rounds * options.batch_size, len(data))
         rounds = math.ceil(images / options.batch_size)
-        if rounds < options.validate_rounds:
+        if images < options.validate_rounds * options.batch_size:
             _log.info(
-                "validation: %d minibatches, not %d: they hold all %d training images",
-                rounds,
-                options.validate_rounds,
+                "validation: %s of %s would take more than the %d training images: %s hold them all",
+                _counted(options.validate_rounds, "minibatch"),
+                _counted(options.batch_size, "image"),
                 len(data),
+                rounds,
             )
         progress = Progress("validation", len(distinct) * rounds, len(journal.entries))
         if journal.entries:
             _log.info("validation: going on after %d of %d minibatches", progress.done, progress.total)
         else:
-            _log.info("validation: %d distinct networks, %d minibatches each", len(distinct), rounds)
+            networks = _counted(len(distinct), "distinct network")
+            _log.info("validation: %s, %s each", networks, _counted(rounds, "minibatch"))
         validation = draw_validation(
             self.space, pool, data, options.seed, options.validate_rounds, options.batch_size
         )
@@ -222,16 +247,15 @@ class Pipeline:
                 done[genotype] = validation_scores(
                     validated, self.proxy, data, self.device, done[genotype], report
                 )
+                total = math.fsum(done[genotype])
                 if before < len(done[genotype]):
-                    total = math.fsum(done[genotype])
                     _log.info("validation: %.4f for %s", total, genotype)
-                    board.add_scalar("pool_scores", total, index)
-        totals = {genotype: math.fsum(scores) for genotype, scores in done.items()}
-        best = best_genotype(totals)
-        write_json(path, {"search_space": self.space.name, "dataset": options.dataset, "networks": best})
-        with self._tensorboard() as board:
+                board.add_scalar("pool_scores", total, index)
+            totals = {genotype: math.fsum(scores) for genotype, scores in done.items()}
+            best = best_genotype(totals)
             for cell in self.space.cells(best):
                 board.add_image(cell.name, drawing_image(cell), dataformats="HWC")
+        write_json(path, {"search_space": self.space.name, "dataset": options.dataset, "networks": best})
         return totals
 
     def _tensorboard(self):
@@ -242,12 +266,9 @@ class Pipeline:
     # ---- report ----
 
     def _report(self, pool: list[str], totals: dict[str, float]) -> None:
-        best = json.loads((self.folder.path / BEST).read_text())["networks"]
-        answer = self._answer(best)
-        seconds = {
-            stage: sum(entry["seconds"] for entry in self.folder.journal(stage).entries)
-            for stage in ("search", "validation")
-        }
+        [best] = _networks(self.folder.path / BEST)
+        answer, no_answer = self._answer(best)
+        seconds = {stage: self.folder.journal(stage).seconds for stage in ("search", "validation")}
         options = self.options
         write_json(
             self.folder.path / SUMMARY,
@@ -264,14 +285,16 @@ class Pipeline:
                 "rank": answer and {name: held["rank"] for name, held in answer.items()},
             },
         )
-        _log.info("\narchitecture: %s\n", best)
+        _log.info("")
+        _log.info("architecture: %s", best)
         for cell in self.space.cells(best):
-            _log.info("%s", text_drawing(cell))
-            for suffix in (".svg", ".png"):
+            _log.info("%s", text_drawing(cell).rstrip())
+            for suffix in PICTURES:
                 file = self.folder.path / f"{cell.name.lower().replace(' ', '-')}{suffix}"
                 if not file.is_file():
                     save_drawing(cell, file)
-        _log.info("\n%12s  %5s  network", "score", "found")
+        _log.info("")
+        _log.info("%12s  %5s  network", "score", "found")
         for genotype in sorted(totals, key=lambda one: -totals[one]):
             _log.info("%12.4f  %4dx  %s", totals[genotype], pool.count(genotype), genotype)
         _log.info("")
@@ -284,31 +307,54 @@ class Pipeline:
                 held["of"],
                 held["regret"],
             )
+        if no_answer:
+            _log.info("%s", no_answer)
         for stage, value in seconds.items():
             _log.info("%s took %s", stage, in_words(value))
-        pictures = ", ".join(sorted(p.name for p in self.folder.path.glob("*.svg")))
+        pictures = ", ".join(sorted(p.name for p in self.folder.path.iterdir() if p.suffix in PICTURES))
         _log.info("in the run folder: %s, %s, %s, %s, %s, tensorboard/", POOL, BEST, SUMMARY, pictures, LOG)
 
-    def _answer(self, genotype: str) -> Answer | None:
+    def _answer(self, genotype: str) -> tuple[Answer | None, str]:
+        """What the benchmark says, or why it says nothing."""
         if self.answer is None:
-            _log.info("\nno benchmark: no test accuracy and no rank; %s", self.no_answer)
-            return None
+            return None, f"no benchmark: no test accuracy and no rank; {self.no_answer}"
         try:
-            return self.answer(genotype)
+            return self.answer(genotype), ""
         except UserError as error:
-            _log.info("\nno test accuracy and no rank: %s", error)
-            return None
+            return None, f"no test accuracy and no rank: {error}"
 
 
 def _decisions(journal: Journal, choices) -> dict[int, list[Decision]]:
     """The journal's decisions by pool member."""
     index = {choice.name: number for number, choice in enumerate(choices)}
     done: dict[int, list[Decision]] = {}
-    for entry in journal.entries:
-        choice = index[entry["choice"]]
-        candidate = choices[choice].candidates.index(entry["candidate"])
-        done.setdefault(entry["member"], []).append(Decision(choice, candidate, entry["scores"]))
+    for number, entry in enumerate(journal.entries, start=1):
+        try:
+            choice = index[entry["choice"]]
+            candidate = choices[choice].candidates.index(entry["candidate"])
+            scores = entry["scores"] and [float(score) for score in entry["scores"]]
+            decisions = done.setdefault(entry["member"], [])
+        except (KeyError, TypeError, ValueError):
+            raise journal.damaged(number) from None
+        if any(decision.choice == choice for decision in decisions):
+            raise journal.damaged(number)
+        decisions.append(Decision(choice, candidate, scores))
     return done
+
+
+def _networks(path: Path) -> list[str]:
+    """The genotypes in a file of the official layout."""
+    try:
+        networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
+        return [networks] if isinstance(networks, str) else [network["genotype"] for network in networks]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path} is damaged: delete it, and the same command makes it again") from None
+
+
+def _counted(number: int, noun: str) -> str:
+    """1 minibatch, 2 minibatches."""
+    plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}{plural}"
 
 
 def _plain(score: float) -> float | str:

@@ -23,12 +23,15 @@ class RunFolder:
     """The folder of one run, held by one process at a time.
 
     `settings` are the options that make the result; a folder with other settings is refused (UserError
-    that shows the difference) unless `force`, which empties it. `environment` is noted beside them.
+    that shows the difference) unless `force`, which empties it. `notes` are written beside them.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], environment: dict[str, Any], force: bool):
+    def __init__(self, path: Path, settings: dict[str, Any], notes: dict[str, Any], force: bool):
         self.path = path
+        config = path / CONFIG
         try:
+            if path.is_dir() and not config.is_file() and any(e.name[0] != "." for e in path.iterdir()):
+                raise UserError(f"{path} holds something else than a run: use --save NAME or --out DIR")
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / _LOCK).open("w")
         except OSError as error:
@@ -37,15 +40,12 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{path} is in use by another process: wait for it, or use --save NAME") from None
-        config = path / CONFIG
         if force and config.is_file():
             self._empty()
         if config.is_file():
             self._compare(config, settings)
-        elif any(not entry.name.startswith(".") for entry in path.iterdir()):
-            raise UserError(f"{path} holds something else than a run: use --save NAME or --out DIR")
         else:
-            write_json(config, {"settings": settings, "environment": environment})
+            write_json(config, {"settings": settings, **notes})
 
     def journal(self, name: str) -> "Journal":
         """The journal of a stage."""
@@ -60,7 +60,7 @@ class RunFolder:
 
     def _compare(self, config: Path, settings: dict[str, Any]) -> None:
         try:
-            there = json.loads(config.read_text(encoding="utf-8"))["settings"]
+            there = dict(json.loads(config.read_text(encoding="utf-8"))["settings"])
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{config} is damaged: use --force to start afresh, or --save NAME") from None
         asked = json.loads(json.dumps(settings))
@@ -76,7 +76,8 @@ class RunFolder:
             )
 
     def _empty(self) -> None:
-        for entry in self.path.iterdir():
+        # config.json last: until then the folder is known to be a run, also if this process is killed
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == CONFIG):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             elif entry.name != _LOCK:
@@ -86,12 +87,13 @@ class RunFolder:
 class Journal:
     """What a stage has done, one JSON object a line, appended as it happens.
 
-    A line that a killed process left half-written is dropped.
+    Every entry tells its `seconds`, which add up. A line that a killed process left half-written is dropped.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.entries: list[dict[str, Any]] = []
+        self.seconds = 0.0
         self._file = path.open("a+b")
         self._file.seek(0)
         whole = 0
@@ -99,17 +101,22 @@ class Journal:
             if not line.endswith(b"\n"):
                 break
             try:
-                self.entries.append(json.loads(line))
-            except ValueError:
-                raise UserError(
-                    f"{path} is damaged in line {number}: --force starts the run afresh"
-                ) from None
+                entry = json.loads(line)
+                self.seconds += entry["seconds"]
+            except (KeyError, TypeError, ValueError):
+                raise self.damaged(number) from None
+            self.entries.append(entry)
             whole += len(line)
         self._file.truncate(whole)
+
+    def damaged(self, number: int) -> UserError:
+        """What to raise if entry `number`, counted from 1, makes no sense."""
+        return UserError(f"{self.path} is damaged in line {number}: --force starts the run afresh")
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add an entry; once this returns it outlives the process."""
         self.entries.append(entry)
+        self.seconds += entry["seconds"]
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
 

@@ -26,21 +26,25 @@ def operation_scores(
     return {choice: [score[one] for one in row] for choice, row in removals.items()}
 
 
-def lowest(scores: Sequence[float]) -> int:
-    """Index of the first lowest score. NaN and plus infinity are never chosen; UserError if all are.
+def usable(scores: Sequence[float]) -> list[float]:
+    """The scores that may decide: all but NaN and plus infinity.
 
     Minus infinity, the score of a singular kernel, is a legal lowest score.
     """
-    return min(_usable(scores), key=lambda index: scores[index])
+    return [score for score in scores if score < math.inf]
+
+
+def lowest(scores: Sequence[float]) -> int:
+    """Index of the first lowest usable score; UserError if there is none."""
+    return scores.index(min(_some(usable(scores), scores)))
 
 
 def highest(scores: Sequence[float]) -> int:
-    """Index of the first highest score, NaN and plus infinity left out; UserError if all are."""
-    return max(_usable(scores), key=lambda index: scores[index])
+    """Index of the first highest usable score; UserError if there is none."""
+    return scores.index(max(_some(usable(scores), scores)))
 
 
-def _usable(scores: Sequence[float]) -> list[int]:
-    usable = [index for index, score in enumerate(scores) if score < math.inf]
-    if not usable:
+def _some(usable_scores: list[float], scores: Sequence[float]) -> list[float]:
+    if not usable_scores:
         raise UserError(f"the proxy gave no score to choose by (all NaN or infinite): {list(scores)}")
-    return usable
+    return usable_scores

@@ -27,6 +27,10 @@ class Space(ABC):
         """The skeleton's settings by the names of their options, for config.json."""
 
     @abstractmethod
+    def build_supernet(self, classes: int) -> Supernet:
+        """The supernet with fresh random weights."""
+
+    @abstractmethod
     def begin(self, classes: int) -> tuple[Supernet, Mixing]:
         """Build the supernet and the first member's mixing, drawing all the official search draws."""
 

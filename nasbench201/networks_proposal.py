@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from foresight_ext.cli import Parser, add_pipeline_options, entry_point, user_path, whole_number
+from foresight_ext.cli import Parser, add_pipeline_options, console_log, entry_point, user_path, whole_number
 from nasbench201.benchmark import DATA_FOLDER, PTH_NAMES, Benchmark, find_benchmark
 
 
@@ -27,13 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"a NAS-Bench-201 .pth or .csv; none means what lies in {DATA_FOLDER}",
     )
     options = parser.parse_args(argv)
-    path = find_benchmark(options.benchmark)
-    answer = Benchmark.open(path).query if path is not None else None
     space = NASBench201Space(options.init_channels, options.cells)
     missing = (
         f"put {' or '.join(PTH_NAMES)} or a *nasbench201*.csv into {DATA_FOLDER}, or give --benchmark FILE"
     )
-    return Pipeline(space, options, answer, missing).run()
+    with console_log():
+        path = find_benchmark(options.benchmark)
+        answer = Benchmark.open(path).query if path is not None else None
+        return Pipeline(space, options, answer, missing).run()
 
 
 if __name__ == "__main__":

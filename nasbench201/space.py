@@ -26,12 +26,15 @@ class NASBench201Space(Space):
     def settings(self) -> dict[str, Any]:
         return {"init_channels": self.init_channels, "cells": self.cells_per_stage}
 
+    def build_supernet(self, classes: int, images: int = 3) -> NASBench201Supernet:
+        return NASBench201Supernet(self.init_channels, self.cells_per_stage, classes, images)
+
     def begin(self, classes: int) -> tuple[NASBench201Supernet, Mixing]:
-        supernet = NASBench201Supernet(self.init_channels, self.cells_per_stage, classes)
+        supernet = self.build_supernet(classes)
         mixing = _draw_mixing()
         # The official search also builds the supernet that TE-NAS scores, for images of one channel;
         # it has a place in the random stream whatever the proxy.
-        NASBench201Supernet(self.init_channels, self.cells_per_stage, classes, images=1)
+        self.build_supernet(classes, images=1)
         _draw_mixing()
         return supernet, mixing
 

@@ -421,7 +421,7 @@ def test_shell_faults_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch
     for arguments, told in (
         ([], "the following arguments are required: ARCH"),
         ([CONV, "--bench", "x.csv"], "unrecognized arguments: --bench x.csv"),
-        ([CONV, "--benchmark"], "argument --benchmark: expected one argument"),
+        ([CONV, "--benchmark"], "argument --benchmark needs a value"),
         ([CONV, "--benchmark", "nowhere.csv"], "benchmark 'nowhere.csv' is not a file"),
         (
             [CONV],

@@ -170,7 +170,7 @@ def test_large_downloads_are_shown(project):
     says = "  Downloading torch-2.14.1.whl (888.1 MB)\n  Downloading x.whl (1.2 MB)\n"
     says += "Installing collected packages: x"
     lines = project.call("set_up_environment", PIP_SAYS=says).stdout.splitlines()
-    assert lines[2:-1] == ["  torch-2.14.1.whl (888.1 MB)", "  Unpacking (a minute or two)"]
+    assert lines[2:-1] == ["  Downloading torch-2.14.1.whl (888.1 MB)", "  Unpacking (a minute or two)"]
 
 
 def test_first_suitable_python_is_taken(project):

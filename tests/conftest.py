@@ -1,0 +1,36 @@
+"""Shared fixtures: golden values beside the project, and the class-folder images they were computed on."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foresight_ext.files import PROJECT_ROOT
+
+SHARED = PROJECT_ROOT.parent / "shared"
+
+
+def shared_file(name: str) -> Path:
+    """A file of the folder `shared` beside the project: skips without the folder, fails without the file."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder 'shared' with golden values is not beside the project")
+    path = SHARED / name
+    assert path.is_file(), f"{path} is missing"
+    return path
+
+
+def golden(name: str) -> Any:
+    """The content of a golden JSON file of the folder `shared`."""
+    return json.loads(shared_file(f"golden/{name}").read_text())
+
+
+@pytest.fixture(scope="session")
+def class_folder_cifar10(tmp_path_factory) -> Path:
+    """CIFAR-10 as JPEG files in class folders, unpacked once."""
+    archive = shared_file("data/cifar10-jpeg.zip")
+    folder = tmp_path_factory.mktemp("cifar10-jpeg")
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
+    return folder
