@@ -89,6 +89,7 @@ class Pipeline:
         finally:
             logging.getLogger().removeHandler(log_file)
             log_file.close()
+            self.folder.close()
         print(f"run: {self.folder.path}")
         return 0
 
@@ -111,7 +112,9 @@ class Pipeline:
         request = datasets.Request(options.data, "train", workers=options.workers, **given)
         data = datasets.load(options.dataset, request)
         if len(data) < 2:
-            raise UserError(f"--dataset {options.dataset}: {len(data)} training images are too few")
+            raise UserError(
+                f"--dataset {options.dataset}: 2 training images are needed, there is {len(data)}"
+            )
         return data
 
     def _settings(self) -> dict[str, Any]:
@@ -133,8 +136,8 @@ class Pipeline:
         half = len(data) // 2
         if options.batch_size > half:
             _log.info(
-                "search: minibatches have %d images, half of the training images, not the %d asked for",
-                half,
+                "search: minibatches have %s, half of the training images, not the %d asked for",
+                _counted(half, "image"),
                 options.batch_size,
             )
         search = PoolSearch(

@@ -9,11 +9,11 @@ _log = logging.getLogger(__name__)
 
 def in_words(seconds: float) -> str:
     """A duration as people say it: 8.3 s, 2 min 05 s, 1 h 20 min."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes = int(seconds) // 60
+    minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {int(seconds) % 60:02d} s"
+        return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 

@@ -27,7 +27,7 @@ class Registry:
     def get(self, name: str) -> Any:
         """The entry of that name; UserError lists the known names, the closest first."""
         if name not in self._entries:
-            close = difflib.get_close_matches(name, self._entries, n=len(self._entries), cutoff=0.4)
+            close = difflib.get_close_matches(name.lower(), self._entries, n=len(self._entries), cutoff=0.4)
             names = close + [known for known in self._entries if known not in close]
             raise UserError(f"unknown {self.kind} '{name}': choose from {', '.join(names)}")
         return self._entries[name]

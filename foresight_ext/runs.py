@@ -20,7 +20,7 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """The folder of one run, held by one process at a time.
+    """The folder of one run, held by one process at a time, until `close`.
 
     `settings` are the options that make the result; a folder with other settings is refused (UserError
     that shows the difference) unless `force`, which empties it. `notes` are written beside them.
@@ -40,12 +40,23 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{path} is in use by another process: wait for it, or use --save NAME") from None
-        if force and config.is_file():
-            self._empty()
-        if config.is_file():
-            self._compare(config, settings)
-        else:
-            write_json(config, {"settings": settings, **notes})
+        except OSError as error:
+            reason = f"{error.strerror}: its file system may know no locks"
+            raise UserError(f"--out: {path} can't be locked: {reason}") from error
+        try:
+            if force and config.is_file():
+                self._empty()
+            if config.is_file():
+                self._compare(config, settings)
+            else:
+                write_json(config, {"settings": settings, **notes})
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let other processes in."""
+        self._lock.close()
 
     def journal(self, name: str) -> "Journal":
         """The journal of a stage."""
@@ -144,7 +155,7 @@ def environment(device: str) -> dict[str, Any]:
 def _git_revision() -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=40"],
+            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             capture_output=True,
             text=True,
             check=True,

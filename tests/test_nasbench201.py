@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import golden
-from oracle import hooked_score, straightforward_scores, straightforward_supernet
 
 from foresight_ext import datasets
 from foresight_ext.batches import Batch
@@ -23,6 +21,8 @@ from nasbench201.genotype import EDGE_NAMES, OPERATIONS, format_genotype, parse_
 from nasbench201.network import NASBench201Network
 from nasbench201.space import NASBench201Space
 from nasbench201.supernet import NASBench201Supernet
+from tests.conftest import golden
+from tests.oracle import hooked_score, straightforward_scores, straightforward_supernet
 
 OWN = json.loads((Path(__file__).parent / "golden_nasbench201.json").read_text())
 COUNTS_BLOCKS = {"jacob": True, "nwot": False}

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from toys import ToyProxy, first_labels, toy_search
 
 from foresight_ext.orders import ORDERS
+from tests.toys import ToyProxy, first_labels, toy_search
 
 # choices a b c (normal) and d e f (reduce). A removal's score is the rest's sum: the highest value wins.
 VALUES = ((1, 4), (3, 2), (9, 1, 3), (5, 6), (2, 8), (7, 1))

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from toys import ToyProxy, ToySupernet
 
 from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
 from foresight_ext.scoring import highest, lowest, operation_scores
 from foresight_ext.supernet import decide, remove, softmax_mixing
+from tests.toys import ToyProxy, ToySupernet
 
 BATCH = Batch(torch.zeros(1, 3, 8, 8), torch.zeros(1))
 MIXING = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0))

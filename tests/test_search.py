@@ -4,13 +4,13 @@ import multiprocessing
 
 import pytest
 import torch
-from toys import ToyProxy, first_labels, toy_search
 
 from foresight_ext import datasets
 from foresight_ext.measures import PROXIES
 from foresight_ext.orders import ORDERS
 from foresight_ext.search import PoolSearch
 from nasbench201.space import NASBench201Space
+from tests.toys import ToyProxy, first_labels, toy_search
 
 VALUES = ((1, 4), (3, 2), (9, 1, 3), (5, 6), (2, 8), (7, 1))
 

@@ -1,6 +1,6 @@
 """Times one discretisation in the straightforward form and in this project's, and compares peak memory.
 
-python tests/benchmarks/operation_scoring.py [--batch_size 64] [--threads 2]
+python -m tests.benchmarks.operation_scoring [--batch_size 64] [--threads 2], from the project's root.
 
 Six decisions, 30 operation scores, on a NAS-Bench-201 supernet of 16 channels and 5 cells a stage. The two
 forms take turns within each decision, so that a busy machine slows both. Peaks are those of two processes
@@ -9,23 +9,18 @@ of their own, above what the process held before the first score.
 
 import argparse
 import multiprocessing
-import resource
-import sys
 import time
 from pathlib import Path
 
 import torch
 
-sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]  # run as a plain script
-
-from oracle import straightforward_scores, straightforward_supernet  # noqa: E402
-
-from foresight_ext.batches import Batch  # noqa: E402
-from foresight_ext.measures import PROXIES  # noqa: E402
-from foresight_ext.scoring import lowest, operation_scores  # noqa: E402
-from foresight_ext.supernet import decide, softmax_mixing  # noqa: E402
-from nasbench201.genotype import EDGE_NAMES, OPERATIONS  # noqa: E402
-from nasbench201.supernet import NASBench201Supernet  # noqa: E402
+from foresight_ext.batches import Batch
+from foresight_ext.measures import PROXIES
+from foresight_ext.scoring import lowest, operation_scores
+from foresight_ext.supernet import decide, softmax_mixing
+from nasbench201.genotype import EDGE_NAMES, OPERATIONS
+from nasbench201.supernet import NASBench201Supernet
+from tests.oracle import straightforward_scores, straightforward_supernet
 
 EDGES = (3, 0, 5, 2, 1, 4)
 
@@ -52,10 +47,16 @@ def set_up(batch_size: int, threads: int):
 def peak(form: str, batch_size: int, threads: int) -> float:
     """MB that a whole discretisation in one form adds to a fresh process's peak memory."""
     forms, mixing, batches = set_up(batch_size, threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_now()
     for edge, x in zip(EDGES, batches):
         mixing = decide(mixing, edge, lowest(forms[form](mixing, edge, x)))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _peak_now() - before
+
+
+def _peak_now() -> float:
+    """This process's peak memory in MB (Linux; getrusage would count the parent's as well)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main() -> None:
