@@ -140,30 +140,29 @@ def _cell(cell: FoldedCell, x: Tensor, mixing: Mixing, kernel: AgreementKernel) 
 
 def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Tensor | None:
     """A node's value: convolutions, plus weighted copies, plus the average pooling of a weighted sum."""
-    total = _average_pool(_weighted_sum(pooled)) if pooled else None
+    total = _average_pool(pooled) if pooled else None
     for term in convolved:
         total = term if total is None else total.add_(term)
-    return _weighted_sum(skipped, total)
-
-
-def _weighted_sum(terms: list[tuple[float, Tensor]], total: Tensor | None = None) -> Tensor | None:
-    """Add weight * value of all terms to total, in place; a single value of weight 1 is not copied."""
-    if total is None and len(terms) == 1 and terms[0][0] == 1:
-        return terms[0][1]
-    for weight, value in terms:
+    if total is None and len(skipped) == 1 and skipped[0][0] == 1:
+        return skipped[0][1]  # a copy: the same tensor
+    for weight, value in skipped:
         total = weight * value if total is None else total.add_(value, alpha=weight)
     return total
 
 
-def _average_pool(x: Tensor) -> Tensor:
-    """3x3 average pooling with stride 1 that leaves the padding out of the mean.
+def _average_pool(terms: list[tuple[float, Tensor]]) -> Tensor:
+    """3x3 average pooling of the weighted sum of tensors, stride 1; the padding is no part of the mean.
 
-    A depthwise convolution is several times faster than avg_pool2d on channels-last images; where the
-    window sticks out it holds 6 pixels, not 9, and 4 in the corners.
+    A depthwise convolution is several times faster than avg_pool2d on channels-last images, and has the
+    largest weight in it; where the window sticks out it holds 6 pixels, not 9, and 4 in the corners.
     """
+    (largest, x), *others = sorted(terms, key=lambda term: -term[0])
+    for index, (weight, value) in enumerate(others):
+        share = weight / largest
+        x = x.add_(value, alpha=share) if index else torch.add(x, value, alpha=share)
     if min(x.shape[2:]) < 2:
-        return F.avg_pool2d(x, 3, 1, padding=1, count_include_pad=False)
-    out = F.conv2d(x, x.new_full((x.shape[1], 1, 3, 3), 1 / 9), padding=1, groups=x.shape[1])
+        return F.avg_pool2d(x, 3, 1, padding=1, count_include_pad=False).mul_(largest)
+    out = F.conv2d(x, x.new_full((x.shape[1], 1, 3, 3), largest / 9), padding=1, groups=x.shape[1])
     for border in (out[:, :, 0], out[:, :, -1], out[..., 0], out[..., -1]):
         border.mul_(9 / 6)
     return out
