@@ -22,10 +22,11 @@ class BatchDraws(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A minibatch: inputs (n x C x H x W, float32) and targets (n, int64)."""
+    """A minibatch: inputs (n x C x H x W, float32), targets (n, int64), and a seed that is its own."""
 
     inputs: Tensor
     targets: Tensor
+    seed: int = 0
 
 
 def draw_pass(images: int, batch_size: int, augmentation: Augmentation) -> Iterator[BatchDraws]:

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import functools
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,19 +138,31 @@ def _three_numbers(allowed: Callable[[float], bool], which: str) -> Callable[[st
     return parse
 
 
-def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None:
-    """The options of search and validation. Defaults that differ between spaces are arguments."""
+def real_number(allowed: Callable[[float], bool], which: str) -> Callable[[str], float]:
+    """An option type: finite numbers that are `allowed`, as the words `which` say in messages."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not allowed(value):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number {which}")
+        return value
+
+    return parse
+
+
+def add_common_options(parser: Parser, seed: int, save: str, dataset: str = "cifar10") -> None:
+    """The options of everything that computes and leaves a run folder."""
     # imported here: entry points without these options start without PyTorch
     from foresight_ext.datasets import DATASETS
-    from foresight_ext.measures import PROXIES
-    from foresight_ext.orders import ORDERS
 
-    number = whole_number(1)
     parser.option("--seed", type=whole_number(0, 2**32 - 1), default=seed, help="seed of all that is random")
     parser.option(
         "--dataset",
         type=one_of(DATASETS),
-        default="cifar10",
+        default=dataset,
         help=f"one of {', '.join(DATASETS)}",
         metavar="NAME",
     )
@@ -159,28 +172,6 @@ def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None
         default=None,
         metavar="DIR",
         help="where the data set lies or is downloaded to; none means data/ in the project",
-    )
-    parser.option(
-        "--metrics",
-        "--metric",
-        type=one_of(PROXIES),
-        default="jacob",
-        metavar="NAME",
-        help=f"the zero-cost proxy, one of {', '.join(PROXIES)}",
-    )
-    parser.option(
-        "--edge_decision",
-        type=one_of(ORDERS),
-        default="random",
-        metavar="NAME",
-        help=f"the order in which edges are decided, one of {', '.join(ORDERS)}",
-    )
-    parser.option("--pool_size", type=number, default=10, help="discretisations in the search stage (N)")
-    parser.option(
-        "--validate_rounds", type=number, default=100, help="minibatches in the validation stage (V)"
-    )
-    parser.option(
-        "--batch_size", type=number, default=batch_size, help="images in a minibatch, in both stages"
     )
     parser.option(
         "--image_size",
@@ -215,7 +206,10 @@ def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None
         help="auto (the one with the lowest share of used memory) or an index",
     )
     parser.option(
-        "--threads", type=number, default=None, help="CPU threads to compute with; none leaves it to PyTorch"
+        "--threads",
+        type=whole_number(1),
+        default=None,
+        help="CPU threads to compute with; none leaves it to PyTorch",
     )
     parser.option(
         "--workers",
@@ -224,7 +218,7 @@ def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None
         help="threads that read image files; never changes a result",
     )
     parser.option(
-        "--save", type=_name, default="zerocostpt", metavar="NAME", help="first part of the run folder's name"
+        "--save", type=_name, default=save, metavar="NAME", help="first part of the run folder's name"
     )
     parser.option(
         "--out",
@@ -233,12 +227,101 @@ def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None
         metavar="DIR",
         help="where run folders are made",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="start afresh, overwriting a run of the same name"
+    )
+
+
+def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None:
+    """The options of search and validation. Defaults that differ between spaces are arguments."""
+    from foresight_ext.measures import PROXIES
+    from foresight_ext.orders import ORDERS
+
+    number = whole_number(1)
+    add_common_options(parser, seed, save="zerocostpt")
+    parser.option(
+        "--metrics",
+        "--metric",
+        type=one_of(PROXIES),
+        default="jacob",
+        metavar="NAME",
+        help=f"the zero-cost proxy, one of {', '.join(PROXIES)}",
+    )
+    parser.option(
+        "--edge_decision",
+        type=one_of(ORDERS),
+        default="random",
+        metavar="NAME",
+        help=f"the order in which edges are decided, one of {', '.join(ORDERS)}",
+    )
+    parser.option("--pool_size", type=number, default=10, help="discretisations in the search stage (N)")
+    parser.option(
+        "--validate_rounds", type=number, default=100, help="minibatches in the validation stage (V)"
+    )
+    parser.option(
+        "--batch_size", type=number, default=batch_size, help="images in a minibatch, in both stages"
+    )
     parser.option(
         "--stage",
         choices=("all", "search", "validation"),
         default="all",
         help="all, search (make the pool) or validation (of a pool that was made)",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="start afresh, overwriting a run of the same name"
+
+
+def add_training_options(
+    parser: Parser,
+    *,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    batch_option: str = "--batch_size",
+    weight_decay: float = 3e-4,
+) -> None:
+    """The options of a training, whatever the network; `batch_option` is the batch size's name."""
+    above_0 = real_number(lambda value: value > 0, "above 0")
+    from_0 = real_number(lambda value: value >= 0, "from 0 on")
+    parser.option("--epochs", type=whole_number(1), default=epochs, help="epochs to train")
+    parser.option(
+        batch_option,
+        type=whole_number(2),
+        default=batch_size,
+        help="images in a minibatch of the training, all processes together",
     )
+    parser.option("--learning_rate", type=above_0, default=learning_rate, help="learning rate at the start")
+    parser.option("--momentum", type=from_0, default=0.9, help="momentum of SGD")
+    parser.option("--weight_decay", type=from_0, default=weight_decay, help="weight decay of SGD")
+    parser.option("--grad_clip", type=above_0, default=5.0, help="norm that gradients are clipped to")
+    parser.option(
+        "--protocol",
+        choices=("holdout", "official"),
+        default="holdout",
+        help="holdout (choose the best epoch by a tenth of the training images, read the test images once) "
+        "or official (train on all, read test accuracy every epoch)",
+    )
+    parser.option(
+        "--ckpt_interval", type=whole_number(1), default=50, help="every how many epochs a checkpoint is kept"
+    )
+    parser.option(
+        "--resume_epoch",
+        type=whole_number(0),
+        default=0,
+        help="go back to the kept checkpoint of this epoch; 0 goes on from the last checkpoint, if any",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (float16), on a GPU only")
+    parser.option(
+        "--nproc_per_node",
+        type=whole_number(1),
+        default=1,
+        help="processes to train in on this machine, one a GPU; torchrun starts them on several",
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
+    parser.add_argument(
+        "--fast", action="store_true", help="one minibatch per epoch, to try a command out: no real accuracy"
+    )
+
+
+def add_switch(parser: Parser, name: str, help: str) -> None:
+    """Add --name, on unless --no_name is given."""
+    parser.add_argument(f"--{name}", action="store_true", default=True, help=f"{help} (default)")
+    parser.add_argument(f"--no_{name}", dest=name, action="store_false", help=f"do without --{name}")

@@ -1,6 +1,8 @@
 """The data sets: images as bytes, labels, normalisation and augmentation, whatever they are stored as."""
 
+import argparse
 import socket
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -64,11 +66,32 @@ class ImageData:
 
     def render(self, draws: BatchDraws, device: torch.device) -> Batch:
         """Read, crop, flip and normalise the images of a minibatch: a pure function of its draws."""
-        images = self.augmentation.apply(self.fetch(draws.indices), draws.augmentation).to(device)
-        mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
-        inputs = images.float().div_(255).sub_(mean).div_(std)
-        return Batch(inputs, self.labels[draws.indices].to(device))
+        images = self.augmentation.apply(self.fetch(draws.indices), draws.augmentation)
+        return self._batch(images, draws.indices, device)
+
+    def plain(self, indices: Tensor, device: torch.device) -> Batch:
+        """Read and normalise images (indices: n) as they are evaluated, not cropped or flipped."""
+        return self._batch(self.fetch(indices), indices, device)
+
+    def _batch(self, images: Tensor, indices: Tensor, device: torch.device) -> Batch:
+        inputs = normalised(images.to(device), self.mean, self.std)
+        seed = zlib.crc32(indices.numpy().tobytes())
+        return Batch(inputs, self.labels[indices].to(device), seed)
+
+
+def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Bytes (n x 3 x H x W) as numbers less the channels' mean, by their standard deviation."""
+    mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (mean, std))
+    return images.float().div_(255).sub_(mean).div_(std)
+
+
+def load_as_asked(options: argparse.Namespace, split: str) -> ImageData:
+    """A split of the data set that the options of cli.add_common_options ask for."""
+    folder_only = {"image_size": options.image_size, "mean": options.mean, "std": options.std}
+    given = {name: value for name, value in folder_only.items() if value is not None}
+    if given and options.dataset != "folder":
+        raise UserError(f"--{next(iter(given))} goes with --dataset folder only, not {options.dataset}")
+    return load(options.dataset, Request(options.data, split, workers=options.workers, **given))
 
 
 def load(name: str, request: Request) -> ImageData:
@@ -240,9 +263,12 @@ def _folder(request: Request) -> ImageData:
     if place is None:
         raise UserError(f"--data {request.root} has no folder {' or '.join(splits)} of class folders")
     try:
-        samples = torchvision.datasets.ImageFolder(str(place)).samples
+        found = torchvision.datasets.ImageFolder(str(place))
     except OSError as error:
         raise UserError(f"--data {request.root}: in {place.name}/: {reason(error)}") from error
+    samples, training = found.samples, request.root / "train"
+    if training.is_dir() and found.classes != sorted(e.name for e in training.iterdir() if e.is_dir()):
+        raise UserError(f"--data {request.root}: {place.name}/ and train/ have different class folders")
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
     labels = torch.tensor([samples[index][1] for index in order])
     files = [samples[index][0] for index in order]

@@ -20,28 +20,27 @@ class AgreementKernel:
         self.count_blocks = count_blocks
         self._constant = 0
         self._both = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
-        self._scratch = torch.empty(0, device=x.device)
+
+    def copy(self) -> "AgreementKernel":
+        """A kernel that has recorded the same and goes on by itself."""
+        copy = AgreementKernel(self._both, self.count_blocks)
+        copy._constant = self._constant
+        copy._both.copy_(self._both)
+        return copy
 
     def add(self, x: Tensor, relus: int, blocks: int = 0) -> None:
         """Record x (B x ...) as the input of so many ReLUs and of so many blocks."""
-        times = self._times(relus, blocks)
-        if times == 0:
-            return
-        # the order of a pattern's entries does not matter: take the one in memory
-        if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-            x = x.permute(0, 2, 3, 1)
-        x = x.reshape(len(x), -1)
-        # one buffer for all patterns: fresh memory for each would cost more than the comparison
-        if self._scratch.numel() < x.numel():
-            self._scratch = torch.empty(x.numel(), device=x.device)
-        pattern = self._scratch[: x.numel()].view_as(x)
-        torch.gt(x, 0, out=pattern)
-        self._both.add_(_gram(pattern), alpha=times)
-        self._constant += times * pattern.shape[1]
+        if self.times(relus, blocks):
+            self.add_product(pattern_product(x), x[0].numel(), relus, blocks)
+
+    def add_product(self, product: Tensor, size: int, relus: int, blocks: int = 0) -> None:
+        """Record a tensor of `size` numbers an image by its pattern_product (B x B)."""
+        self._both.add_(product, alpha=self.times(relus, blocks))
+        self._constant += self.times(relus, blocks) * size
 
     def add_zeros(self, size: int, relus: int, blocks: int = 0) -> None:
         """Record a tensor of zeros, `size` numbers an image: all images agree everywhere."""
-        self._constant += self._times(relus, blocks) * size
+        self._constant += self.times(relus, blocks) * size
 
     def matrix(self) -> Tensor:
         """K (B x B, float64): D - r_i - r_j + 2 (c c^T)_ij summed up, r the row sums of c."""
@@ -52,20 +51,27 @@ class AgreementKernel:
         """log|det K| (0-dimensional, float64, on the CPU); minus infinity if K is singular."""
         return torch.linalg.slogdet(self.matrix().cpu()).logabsdet
 
-    def _times(self, relus: int, blocks: int) -> int:
+    def times(self, relus: int, blocks: int) -> int:
+        """How often a tensor counts that so many ReLUs and blocks read."""
         return relus + blocks * self.count_blocks
 
 
-def _gram(c: Tensor) -> Tensor:
-    """c c^T; for large batches the upper right quarter is the mirror image of the lower left."""
+def pattern_product(x: Tensor) -> Tensor:
+    """c c^T (B x B, float32, whole numbers) of c = (x > 0), x of shape B x ..."""
+    # the order of a pattern's entries does not matter: take the one in memory
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
+    x = x.reshape(len(x), -1)
+    c = torch.gt(x, 0, out=torch.empty_like(x, dtype=torch.float32))
     if len(c) < _SPLIT_FROM:
         return c @ c.T
+    # the upper right quarter is the mirror image of the lower left
     half = len(c) // 2
-    gram = c.new_empty(len(c), len(c))
-    gram[:half, :half] = c[:half] @ c[:half].T
-    gram[half:] = c[half:] @ c.T
-    gram[:half, half:] = gram[half:, :half].T
-    return gram
+    product = c.new_empty(len(c), len(c))
+    product[:half, :half] = c[:half] @ c[:half].T
+    product[half:] = c[half:] @ c.T
+    product[:half, half:] = product[half:, :half].T
+    return product
 
 
 def record_by_hooks(network: nn.Module, x: Tensor, kernel: AgreementKernel) -> None:

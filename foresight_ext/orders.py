@@ -9,7 +9,7 @@ from numpy.random import RandomState
 
 from foresight_ext.registry import Registry
 from foresight_ext.scoring import lowest, usable
-from foresight_ext.supernet import Choice
+from foresight_ext.supernet import Choice, Node
 
 ORDERS = Registry("edge order")
 
@@ -25,11 +25,26 @@ class Decision(NamedTuple):
     scores: list[float] | None
 
 
+class Pruning(NamedTuple):
+    """A node that was decided, the choices it loses, and the scores that decided (None: drawn)."""
+
+    node: int
+    dropped: tuple[int, ...]
+    scores: list[float] | None
+
+
 class Visit(NamedTuple):
     """What an order draws for a step: the choice to decide and perhaps the candidate to keep."""
 
     choice: int
     candidate: int | None = None
+
+
+class NodeVisit(NamedTuple):
+    """What is drawn for a topology step: the node to decide and perhaps the choices it loses."""
+
+    node: int
+    dropped: tuple[int, ...] | None = None
 
 
 class Order(ABC):
@@ -45,6 +60,10 @@ class Order(ABC):
     def draw(self, numpy: RandomState, undecided: list[int], choices: Sequence[Choice]) -> Visit | None:
         """Draw for one step of one group; None if the order draws nothing."""
         return None
+
+    def draw_node(self, numpy: RandomState, undecided: list[int], nodes: Sequence[Node]) -> NodeVisit:
+        """The node that a group's next topology step decides: a random one, unless an order knows better."""
+        return NodeVisit(int(numpy.choice(undecided, size=1)[0]))
 
     def rank(self, scores: dict[int, list[float]]) -> list[int]:
         """Only for opening orders: the choices in the order of their visit, by their opening scores."""
@@ -70,10 +89,15 @@ class RandomOrder(Order):
 
 
 class FixedOrder(Order):
-    """The first undecided choice, or the last (`position` -1)."""
+    """The first undecided choice, or the last (`position` -1). Only the last is a rule for nodes as well."""
 
     def __init__(self, position: int):
         self.position = position
+
+    def draw_node(self, numpy: RandomState, undecided: list[int], nodes: Sequence[Node]) -> NodeVisit:
+        if self.position == -1:
+            return NodeVisit(undecided[-1])
+        return super().draw_node(numpy, undecided, nodes)
 
     def decide(self, undecided: list[int], visit: Visit | None, ranking: list[int], score: Score) -> Decision:
         choice = undecided[self.position]
@@ -87,6 +111,14 @@ class SampleOrder(Order):
         choice = int(numpy.choice(undecided, size=1)[0])
         candidates = range(len(choices[choice].candidates))
         return Visit(choice, int(numpy.choice(candidates, size=1)[0]))
+
+    def draw_node(self, numpy: RandomState, undecided: list[int], nodes: Sequence[Node]) -> NodeVisit:
+        node = int(numpy.choice(undecided, size=1)[0])
+        remaining, dropped = list(nodes[node].choices), []
+        while len(remaining) > nodes[node].keep:
+            dropped.append(int(numpy.choice(remaining, size=1)[0]))
+            remaining.remove(dropped[-1])
+        return NodeVisit(node, tuple(dropped))
 
     def decide(self, undecided: list[int], visit: Visit | None, ranking: list[int], score: Score) -> Decision:
         return Decision(visit.choice, visit.candidate, None)

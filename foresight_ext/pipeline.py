@@ -16,15 +16,15 @@ from foresight_ext.drawing import drawing_image, save_drawing, text_drawing
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_json
 from foresight_ext.measures import PROXIES
-from foresight_ext.orders import ORDERS, Decision
+from foresight_ext.orders import ORDERS, Decision, Pruning
 from foresight_ext.progress import Progress, in_words
+from foresight_ext.results import BEST, POOL
 from foresight_ext.runs import LOG, Journal, RunFolder, environment
 from foresight_ext.search import PoolSearch
 from foresight_ext.space import Space
+from foresight_ext.supernet import Supernet
 from foresight_ext.validation import best_genotype, draw_validation, validation_scores
 
-POOL = "networks_pool.json"
-BEST = "best_networks.json"
 SUMMARY = "summary.json"
 PICTURES = (".svg", ".png")
 
@@ -105,12 +105,7 @@ class Pipeline:
     def data(self) -> datasets.ImageData:
         """The training images, opened when a stage first needs them."""
         options = self.options
-        folder_only = {"image_size": options.image_size, "mean": options.mean, "std": options.std}
-        given = {name: value for name, value in folder_only.items() if value is not None}
-        if given and options.dataset != "folder":
-            raise UserError(f"--{next(iter(given))} goes with --dataset folder only, not {options.dataset}")
-        request = datasets.Request(options.data, "train", workers=options.workers, **given)
-        data = datasets.load(options.dataset, request)
+        data = datasets.load_as_asked(options, "train")
         if len(data) < 2:
             raise UserError(
                 f"--dataset {options.dataset}: 2 training images are needed, there is {len(data)}"
@@ -149,22 +144,23 @@ class Pipeline:
             options.batch_size,
             self.device,
         )
+        supernet = search.supernet
+        steps = len(supernet.choices) + len(supernet.nodes)
         journal = self.folder.journal("search")
-        done = _decisions(journal, search.supernet.choices)
-        choices = search.supernet.choices
-        progress = Progress("search", options.pool_size * len(choices), len(journal.entries))
+        done = _decisions(journal, supernet)
+        progress = Progress("search", options.pool_size * steps, len(journal.entries))
         if journal.entries:
             _log.info("search: going on after %d of %d decisions", progress.done, progress.total)
         else:
             many = _counted(options.pool_size, "discretisation")
-            _log.info("search: %s of %s", many, _counted(len(choices), "decision"))
+            _log.info("search: %s of %s", many, _counted(steps, "decision"))
         pool: list[str] = []
         with self._tensorboard() as board:
 
-            def show(member: int, decision: Decision) -> None:
-                choice = choices[decision.choice]
-                for candidate, score in zip(choice.candidates, decision.scores or ()):
-                    board.add_scalar(f"operation_scores/{choice.name}/{candidate}", score, member)
+            def show(member: int, decision: Decision | Pruning) -> None:
+                what, names = _scored(decision, supernet)
+                for name, score in zip(names, decision.scores or ()):
+                    board.add_scalar(f"{what}/{name}", score, member)
 
             # TensorBoard writes late: some of what an earlier process scored may not be in its file
             for member, decisions in done.items():
@@ -173,23 +169,15 @@ class Pipeline:
             for member in range(options.pool_size):
                 clock = _Clock()
 
-                def report(decision: Decision, member: int = member, clock: _Clock = clock) -> None:
-                    choice = choices[decision.choice]
-                    journal.append(
-                        {
-                            "member": member,
-                            "choice": choice.name,
-                            "candidate": choice.candidates[decision.candidate],
-                            "scores": decision.scores and [_plain(score) for score in decision.scores],
-                            "seconds": clock.lap(),
-                        }
-                    )
+                def report(decision: Decision | Pruning, member: int = member, clock: _Clock = clock) -> None:
+                    entry = _entry(decision, supernet)
+                    journal.append({"member": member, **entry, "seconds": clock.lap()})
                     show(member, decision)
                     progress.step()
 
                 draws = search.draw(pool[-1] if pool else None)
                 genotype, _ = search.discretise(draws, done.get(member, ()), report)
-                if len(done.get(member, ())) < len(choices):
+                if len(done.get(member, ())) < steps:
                     _log.info("search: member %d is %s", member, genotype)
                 pool.append(genotype)
         write_json(
@@ -327,21 +315,47 @@ class Pipeline:
             return None, f"no test accuracy and no rank: {error}"
 
 
-def _decisions(journal: Journal, choices) -> dict[int, list[Decision]]:
+def _scored(decision: Decision | Pruning, supernet: Supernet) -> tuple[str, list[str]]:
+    """What was decided, and the names of what was scored for it."""
+    if isinstance(decision, Pruning):
+        node = supernet.nodes[decision.node]
+        return f"edge_scores/{node.name}", [supernet.choices[choice].name for choice in node.choices]
+    choice = supernet.choices[decision.choice]
+    return f"operation_scores/{choice.name}", list(choice.candidates)
+
+
+def _entry(decision: Decision | Pruning, supernet: Supernet) -> dict[str, Any]:
+    """A decision for the journal, by names."""
+    scores = decision.scores and [_plain(score) for score in decision.scores]
+    if isinstance(decision, Pruning):
+        dropped = [supernet.choices[choice].name for choice in decision.dropped]
+        return {"node": supernet.nodes[decision.node].name, "dropped": dropped, "scores": scores}
+    choice = supernet.choices[decision.choice]
+    candidate = choice.candidates[decision.candidate]
+    return {"choice": choice.name, "candidate": candidate, "scores": scores}
+
+
+def _decisions(journal: Journal, supernet: Supernet) -> dict[int, list[Decision | Pruning]]:
     """The journal's decisions by pool member."""
-    index = {choice.name: number for number, choice in enumerate(choices)}
-    done: dict[int, list[Decision]] = {}
+    choices = {choice.name: number for number, choice in enumerate(supernet.choices)}
+    nodes = {node.name: number for number, node in enumerate(supernet.nodes)}
+    done: dict[int, list[Decision | Pruning]] = {}
     for number, entry in enumerate(journal.entries, start=1):
         try:
-            choice = index[entry["choice"]]
-            candidate = choices[choice].candidates.index(entry["candidate"])
             scores = entry["scores"] and [float(score) for score in entry["scores"]]
             decisions = done.setdefault(entry["member"], [])
+            if "node" in entry:
+                dropped = tuple(choices[name] for name in entry["dropped"])
+                decision = Pruning(nodes[entry["node"]], dropped, scores)
+            else:
+                choice = choices[entry["choice"]]
+                candidate = supernet.choices[choice].candidates.index(entry["candidate"])
+                decision = Decision(choice, candidate, scores)
         except (KeyError, TypeError, ValueError):
             raise journal.damaged(number) from None
-        if any(decision.choice == choice for decision in decisions):
-            raise journal.damaged(number)
-        decisions.append(Decision(choice, candidate, scores))
+        if any(type(other) is type(decision) and other[0] == decision[0] for other in decisions):
+            raise journal.damaged(number)  # decided twice
+        decisions.append(decision)
     return done
 
 

@@ -44,3 +44,52 @@ class Progress:
             in_words(now - self._start),
             in_words(each * (self.total - self.done)),
         )
+
+
+class TrainingProgress:
+    """Follows a training of `epochs` epochs of `images` images, `done` epochs of them done before now."""
+
+    def __init__(self, epochs: int, images: int, done: int = 0):
+        self.epochs = epochs
+        self.images = images
+        self.epoch = self._before = done
+        self._start = self._epoch_start = self._said = time.monotonic()
+        self._seen = 0
+        self.speed = 0.0
+
+    def step(self, images: int) -> None:
+        """Some images more are trained on."""
+        self._seen += images
+        now = time.monotonic()
+        if now - self._said < _EVERY or self._seen >= self.images:
+            return
+        self._said = now
+        speed = self._seen / (now - self._epoch_start)
+        here = (self.images - self._seen) / speed
+        left = self.epochs - self.epoch - 1
+        each = self.images / speed
+        if self.epoch > self._before:
+            each = (self._epoch_start - self._start) / (self.epoch - self._before)
+        _log.info(
+            "epoch %d of %d: %d of %d images, %.0f images/s, about %s to go in this epoch, %s in all",
+            self.epoch + 1,
+            self.epochs,
+            self._seen,
+            self.images,
+            speed,
+            in_words(here),
+            in_words(here + left * each),
+        )
+
+    def trained(self) -> None:
+        """All images of an epoch are trained on: `speed` is now their number per second."""
+        self.speed = self._seen / max(time.monotonic() - self._epoch_start, 1e-9)
+
+    def end_epoch(self) -> tuple[float, float]:
+        """An epoch is done, its evaluation too: its seconds, and about how many are left in all."""
+        now = time.monotonic()
+        seconds = now - self._epoch_start
+        self.epoch += 1
+        self._epoch_start, self._seen = now, 0
+        each = (now - self._start) / (self.epoch - self._before)
+        return seconds, each * (self.epochs - self.epoch)

@@ -1,10 +1,12 @@
 """The random streams of a run, kept apart from everybody else's: draw first, score after."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
 
 class RandomStreams:
@@ -36,6 +38,49 @@ def seeded(seed: int) -> Iterator[None]:
     with _keeping_outside():
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def seed_everything(*numbers: int) -> None:
+    """Start Python's, numpy's and torch's global streams, those of GPUs too.
+
+    One number is the seed as it is; several, such as a seed and an epoch, make one that is their own.
+    """
+    seed = numbers[0] if len(numbers) == 1 else mixed_seed(*numbers)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def mixed_seed(*numbers: int) -> int:
+    """A seed (32 bits) that every sequence of whole numbers has to itself, as good as."""
+    # their count is one of them, because zeros at the end would make no difference
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1)[0])
+
+
+@contextmanager
+def global_streams_kept() -> Iterator[None]:
+    """Give back all global streams as they were, those of GPUs too, whatever is drawn inside."""
+    python, numbers, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numbers)
+        torch.set_rng_state(cpu)
+        if gpus:
+            torch.cuda.set_rng_state_all(gpus)
+
+
+def fix_noise(network: nn.Module, seed: int) -> None:
+    """Let the network's random operations repeat one value in every forward pass until the next call.
+
+    Random operations are modules with an attribute `noise_seed`: None draws from the global generator, a
+    number from a generator of its own. So all candidates of a decision see the same noise.
+    """
+    for index, module in enumerate(network.modules()):
+        if hasattr(module, "noise_seed"):
+            module.noise_seed = seed + index
 
 
 @contextmanager

@@ -120,6 +120,14 @@ class Journal:
             whole += len(line)
         self._file.truncate(whole)
 
+    def cut(self, count: int) -> None:
+        """Keep the first `count` entries only."""
+        for entry in self.entries[count:]:
+            self.seconds -= entry["seconds"]
+        del self.entries[count:]
+        self._file.seek(0)
+        self._file.truncate(sum(len(line) for _, line in zip(range(count), self._file)))
+
     def damaged(self, number: int) -> UserError:
         """What to raise if entry `number`, counted from 1, makes no sense."""
         return UserError(f"{self.path} is damaged in line {number}: --force starts the run afresh")

@@ -9,19 +9,19 @@ import torch
 from foresight_ext.batches import Batch, BatchDraws, draw_pass
 from foresight_ext.datasets import ImageData
 from foresight_ext.measures import Proxy
-from foresight_ext.orders import Decision, Order, Visit
+from foresight_ext.orders import Decision, NodeVisit, Order, Pruning, Visit
 from foresight_ext.randomness import RandomStreams
-from foresight_ext.scoring import operation_scores
+from foresight_ext.scoring import dropped_edges, edge_scores, operation_scores
 from foresight_ext.space import Space
-from foresight_ext.supernet import Mixing, decide
+from foresight_ext.supernet import Choice, Mixing, Node, decide, drop
 
 
 @dataclass(frozen=True)
 class StepDraws:
-    """The minibatches of a step and, for each group of choices, what the order drew."""
+    """The minibatches of a step and, for each group of choices (or nodes), what the order drew."""
 
     batches: tuple[BatchDraws, ...]
-    visits: tuple[Visit | None, ...]
+    visits: tuple[Visit | NodeVisit | None, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class MemberDraws:
 
     mixing: Mixing
     opening: BatchDraws | None
-    steps: tuple[StepDraws, ...]
+    operation_steps: tuple[StepDraws, ...]
+    topology_steps: tuple[StepDraws, ...]
 
 
 class PoolSearch:
@@ -61,30 +62,37 @@ class PoolSearch:
             self.supernet, self._mixing = space.begin(data.classes)
         self._drawn = 0
         self.supernet.to(device)
-        choices = self.supernet.choices
-        names = dict.fromkeys(choice.group for choice in choices)
-        self.groups = [[i for i, choice in enumerate(choices) if choice.group == name] for name in names]
+        self._choices = _by_group(self.supernet.choices)
+        self._nodes = _by_group(self.supernet.nodes)
 
     def draw(self, previous: str | None = None) -> MemberDraws:
         """Draw the next pool member, the `previous` one's genotype given (None: see Space.after_member)."""
-        steps, opening = [], None
-        undecided = [list(group) for group in self.groups]
+        order, numpy = self.order, self._streams.numpy
         with self._streams.torch():
             if self._drawn:
                 self._mixing = self.space.after_member(self._mixing, previous)
             self._drawn += 1
             batches = self._batches()
-            if self.order.opening:
-                opening = next(batches)
+            opening = next(batches) if order.opening else None
+            operation_steps = []
+            undecided = [list(group) for group in self._choices]
             while any(undecided):
                 visits = []
                 for group in undecided:
-                    visits.append(self.order.draw(self._streams.numpy, group, self.supernet.choices))
+                    visits.append(order.draw(numpy, group, self.supernet.choices))
                     # without a drawn visit the scores decide which choice goes; here only the number counts
                     group.remove(visits[-1].choice if visits[-1] else group[-1])
-                drawn = tuple(next(batches) for _ in range(self.order.step_batches))
-                steps.append(StepDraws(drawn, tuple(visits)))
-        return MemberDraws(self._mixing, opening, tuple(steps))
+                drawn = tuple(next(batches) for _ in range(order.step_batches))
+                operation_steps.append(StepDraws(drawn, tuple(visits)))
+            topology_steps = []
+            undecided = [list(group) for group in self._nodes]
+            while any(undecided):
+                visits = []
+                for group in undecided:
+                    visits.append(order.draw_node(numpy, group, self.supernet.nodes))
+                    group.remove(visits[-1].node)
+                topology_steps.append(StepDraws((next(batches),), tuple(visits)))
+        return MemberDraws(self._mixing, opening, tuple(operation_steps), tuple(topology_steps))
 
     def _batches(self) -> Iterator[BatchDraws]:
         """Minibatches without end, in the official order of draws."""
@@ -97,35 +105,64 @@ class PoolSearch:
     def discretise(
         self,
         draws: MemberDraws,
-        done: Sequence[Decision] = (),
-        report: Callable[[Decision], None] = lambda decision: None,
-    ) -> tuple[str, list[Decision]]:
-        """Decide choice after choice. Decisions in `done` are taken over; `report` gets each new one.
+        done: Sequence[Decision | Pruning] = (),
+        report: Callable[[Decision | Pruning], None] = lambda decision: None,
+    ) -> tuple[str, list[Decision | Pruning]]:
+        """Decide choice after choice, then node after node.
 
-        Returns the genotype and all decisions in the order in which they were taken.
+        Decisions in `done` are taken over; `report` gets each new one. Returns the genotype and all
+        decisions in the order in which they were taken.
         """
         mixing = draws.mixing
-        undecided = [list(group) for group in self.groups]
-        rankings: list[list[int]] = [[] for _ in self.groups]
+        decisions: list[Decision | Pruning] = []
+
+        def take(make: Callable[[], Decision | Pruning]) -> Decision | Pruning:
+            if len(decisions) < len(done):
+                decisions.append(done[len(decisions)])
+            else:
+                decisions.append(make())
+                report(decisions[-1])
+            return decisions[-1]
+
+        undecided = [list(group) for group in self._choices]
+        rankings: list[list[int]] = [[] for _ in self._choices]
         if self.order.opening and len(done) < len(self.supernet.choices):
             batch = _Rendered(self.data, (draws.opening,), self.device)
-            rankings = [self.order.rank(self._score(mixing, batch, group, 0)) for group in self.groups]
-        decisions: list[Decision] = []
-        for step in draws.steps:
+            rankings = [self.order.rank(self._score(mixing, batch, group, 0)) for group in self._choices]
+        for step in draws.operation_steps:
             batches = _Rendered(self.data, step.batches, self.device)
             for group, visit, ranking in zip(undecided, step.visits, rankings):
-                if len(decisions) < len(done):
-                    decision = done[len(decisions)]
-                else:
-                    decision = self.order.decide(group, visit, ranking, partial(self._score, mixing, batches))
-                    report(decision)
-                decisions.append(decision)
+                score = partial(self._score, mixing, batches)
+                decision = take(partial(self.order.decide, group, visit, ranking, score))
                 group.remove(decision.choice)
                 mixing = decide(mixing, decision.choice, decision.candidate)
+        for step in draws.topology_steps:
+            batches = _Rendered(self.data, step.batches, self.device)
+            for visit in step.visits:
+                for choice in take(partial(self._prune, mixing, batches, visit)).dropped:
+                    mixing = drop(mixing, choice)
         return self.space.genotype(mixing), decisions
 
     def _score(self, mixing: Mixing, batches: "_Rendered", choices: Sequence[int], number: int):
         return operation_scores(self.proxy, self.supernet, mixing, choices, batches[number])
+
+    def _prune(self, mixing: Mixing, batches: "_Rendered", visit: NodeVisit) -> Pruning:
+        if visit.dropped is not None:
+            return Pruning(visit.node, visit.dropped, None)
+        node = self.supernet.nodes[visit.node]
+        # As in the official code a dropped edge still runs while its node is decided, so that the scores of
+        # the others do not change from round to round.
+        found = edge_scores(self.proxy, self.supernet, mixing, node.choices, batches[0])
+        dropped = tuple(node.choices[position] for position in dropped_edges(found, node.keep))
+        return Pruning(visit.node, dropped, found)
+
+
+def _by_group(items: Sequence[Choice | Node]) -> list[list[int]]:
+    """The items' indices, a list for each group."""
+    groups: dict[str, list[int]] = {}
+    for index, item in enumerate(items):
+        groups.setdefault(item.group, []).append(index)
+    return list(groups.values())
 
 
 class _Rendered:

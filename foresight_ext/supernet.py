@@ -1,7 +1,7 @@
 """What a supernet is to the shared code: choices with mixing weights, and a masked forward pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,11 +18,25 @@ Mixing = tuple[tuple[float, ...], ...]
 class Choice:
     """A place where one of several candidate operations is kept: an edge of a cell, a layer of a chain.
 
-    `group` tells cell types apart (e.g. normal, reduce): one choice of each group is decided in a step.
+    `group` tells cell types apart (e.g. normal, reduce): one choice of each group is decided in a step, so
+    groups are of one size.
     """
 
     name: str
     candidates: tuple[str, ...]
+    group: str = "cell"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that keeps `keep` of its incoming edges once all operations are decided (topology steps).
+
+    `choices` are the edges' indices. Like choices, one node of each group is decided in a step.
+    """
+
+    name: str
+    choices: tuple[int, ...]
+    keep: int
     group: str = "cell"
 
 
@@ -44,10 +58,16 @@ def decide(mixing: Mixing, choice: int, candidate: int) -> Mixing:
     return mixing[:choice] + (row,) + mixing[choice + 1 :]
 
 
+def drop(mixing: Mixing, choice: int) -> Mixing:
+    """Remove a choice with all its candidates: its row becomes 0."""
+    return mixing[:choice] + ((0.0,) * len(mixing[choice]),) + mixing[choice + 1 :]
+
+
 class Supernet(nn.Module, ABC):
     """A network that holds every candidate of every choice, run under a mixing."""
 
     choices: tuple[Choice, ...]
+    nodes: tuple[Node, ...] = ()
 
     @abstractmethod
     def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
@@ -59,15 +79,15 @@ class Supernet(nn.Module, ABC):
 
     def kernels(
         self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
-    ) -> Iterator[AgreementKernel]:
-        """The NASWOT kernel of each mixing on the images x, in evaluation mode, one after the other.
+    ) -> list[AgreementKernel]:
+        """The NASWOT kernel of each mixing on the images x, in evaluation mode.
 
         Spaces overrule this with a form of their own that does less work for the same kernel.
         """
-        for mixing in mixings:
-            kernel = new_kernel(x)
+        kernels = [new_kernel(x) for _ in mixings]
+        for mixing, kernel in zip(mixings, kernels):
             record_by_hooks(Masked(self, mixing), x, kernel)
-            yield kernel
+        return kernels
 
 
 class Masked(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from foresight_ext.batches import BatchDraws, draw_validation_pass
 from foresight_ext.datasets import ImageData
 from foresight_ext.measures import Proxy
-from foresight_ext.randomness import RandomStreams
+from foresight_ext.randomness import RandomStreams, fix_noise
 from foresight_ext.scoring import highest
 from foresight_ext.space import Space
 
@@ -53,7 +53,9 @@ def validation_scores(
     network = validated.network.to(device)
     sign = 1 if proxy.higher_is_better else -1
     for draws in validated.rounds[len(scores) :]:
-        scores.append(sign * proxy.score(network, data.render(draws, device)))
+        batch = data.render(draws, device)
+        fix_noise(network, batch.seed)
+        scores.append(sign * proxy.score(network, batch))
         report(scores[-1])
     return scores
 

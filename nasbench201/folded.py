@@ -2,18 +2,18 @@
 
 Batch norm is folded into the convolutions; the 1x1 and 3x3 convolutions of an edge are one kernel;
 operations of weight 0 are not run; what a node's readers record is one product with a multiplicity;
-images lie channels-last in memory.
+images lie channels-last in memory; what mixings have in common is computed once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from foresight_ext.folding import Folded
 from foresight_ext.kernel import AgreementKernel
+from foresight_ext.sharing import Activation, State, Step, run_shared
 from foresight_ext.supernet import Mixing
 from nasbench201.genotype import EDGES, INCOMING, OPERATIONS
 from nasbench201.operations import ReLUConvBN, ResidualBlock
@@ -23,24 +23,6 @@ _SKIP = OPERATIONS.index("skip_connect")
 _POOL = OPERATIONS.index("avg_pool_3x3")
 # kernel size -> operation
 _CONVS = {1: OPERATIONS.index("nor_conv_1x1"), 3: OPERATIONS.index("nor_conv_3x3")}
-
-
-class Folded(NamedTuple):
-    """A convolution with its batch norm in it."""
-
-    kernel: Tensor
-    bias: Tensor
-
-    @classmethod
-    def of(cls, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> "Folded":
-        return cls(
-            *fuse_conv_bn_weights(
-                conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
-            )
-        )
-
-    def __call__(self, x: Tensor, stride: int = 1) -> Tensor:
-        return F.conv2d(x, self.kernel, self.bias, stride, padding=self.kernel.shape[-1] // 2)
 
 
 class FoldedCell:
@@ -69,85 +51,134 @@ class FoldedCell:
             return None
         size = max(conv.kernel.shape[-1] for _, conv in parts)
         kernel = sum(w * F.pad(conv.kernel, [(size - conv.kernel.shape[-1]) // 2] * 4) for w, conv in parts)
-        return Folded(kernel, sum(w * conv.bias for w, conv in parts))
+        return Folded(kernel, sum(w * conv.bias for w, conv in parts), stride=1, padding=size // 2)
 
 
-class FoldedSkeleton:
-    """A skeleton with its cells in inference form. Made anew for each scoring: weights may change."""
+class _State(State):
+    """The cell's nodes so far (None: no input reaches the node, it is zero); node 0 is the cell's input."""
 
-    def __init__(self, skeleton: Skeleton):
-        with torch.no_grad():
-            self.stem = Folded.of(*skeleton.stem)
-            self.cells = [
-                cell if isinstance(cell, ResidualBlock) else FoldedCell(cell) for cell in skeleton.cells
-            ]
-            self.last = skeleton.last[0]
+    def __init__(self, nodes: list[Activation | None], kernel: AgreementKernel):
+        self.nodes = nodes
+        self.kernel = kernel
 
-    def kernels(
-        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
-    ) -> Iterator[AgreementKernel]:
-        """The kernel of each mixing on the images x (B x C x H x W), one after the other."""
-        with torch.no_grad():
-            stem = self.stem(x.contiguous(memory_format=torch.channels_last))
-        for mixing in mixings:
-            kernel = new_kernel(x)
-            with torch.no_grad():
-                self._run(stem, mixing, kernel)
-            yield kernel
-
-    def _run(self, x: Tensor, mixing: Mixing, kernel: AgreementKernel) -> None:
-        for cell in self.cells:
-            if isinstance(cell, ResidualBlock):
-                x = _residual(cell, x, kernel)
-            else:
-                x = _cell(cell, x, mixing, kernel)
-        bn = self.last
-        x = F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
-        kernel.add(x, relus=1)
+    def fork(self) -> "_State":
+        return _State(list(self.nodes), self.kernel.copy())
 
 
-def _residual(block: ResidualBlock, x: Tensor, kernel: AgreementKernel) -> Tensor:
-    kernel.add(x, relus=1, blocks=1)
-    inner = Folded.of(block.conv_a.conv, block.conv_a.bn)(x.relu(), stride=2)
-    kernel.add(inner, relus=1, blocks=1)
-    return Folded.of(block.conv_b.conv, block.conv_b.bn)(inner.relu_()).add_(block.shortcut(x))
+class _NodeStep(Step):
+    """Computes a node of a cell."""
 
+    def __init__(self, cell: FoldedCell, node: int):
+        self.cell = cell
+        self.incoming = INCOMING[node]
 
-def _cell(cell: FoldedCell, x: Tensor, mixing: Mixing, kernel: AgreementKernel) -> Tensor:
-    nodes: list[Tensor | None] = [x]  # None: no input reaches the node, it is zero
-    relus: dict[int, Tensor] = {}
-    for target in (1, 2, 3):
+    def reads(self, mixing: Mixing) -> tuple:
+        return tuple(mixing[edge] for edge, _ in self.incoming)
+
+    def run(self, state: _State, mixing: Mixing) -> None:
         convolved, skipped, pooled = [], [], []
-        for edge, source in INCOMING[target]:
-            row, value = mixing[edge], nodes[source]
-            conv = cell.mixed(edge, row)
-            if value is None:
+        for edge, source in self.incoming:
+            row, node = mixing[edge], state.nodes[source]
+            conv = self.cell.mixed(edge, row)
+            if node is None:
                 if conv is not None:
-                    convolved.append(conv.bias[:, None, None].expand_as(x).contiguous())
+                    like = state.nodes[0].value
+                    convolved.append(conv.bias[:, None, None].expand_as(like).contiguous())
                 continue
             if conv is not None:
-                if id(value) not in relus:
-                    relus[id(value)] = value.relu()
-                convolved.append(conv(relus[id(value)]))
+                convolved.append(conv(node.relu()))
             if row[_SKIP]:
-                skipped.append((row[_SKIP], value))
+                skipped.append((row[_SKIP], node))
             if row[_POOL]:
-                pooled.append((row[_POOL], value))
-        nodes.append(_sum(convolved, skipped, pooled))
-    _record(cell, nodes, mixing, kernel)
-    return nodes[3] if nodes[3] is not None else torch.zeros_like(x)
+                pooled.append((row[_POOL], node.value))
+        state.nodes.append(_sum(convolved, skipped, pooled))
 
 
-def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Tensor | None:
-    """A node's value: convolutions, plus weighted copies, plus the average pooling of a weighted sum."""
+class _CellEnd(Step):
+    """Records what the blocks on a cell's edges read, and passes the last node on."""
+
+    def __init__(self, cell: FoldedCell):
+        self.cell = cell
+
+    def reads(self, mixing: Mixing) -> Mixing:
+        return mixing
+
+    def run(self, state: _State, mixing: Mixing) -> None:
+        like = state.nodes[0].value
+        size = like[0].numel()
+        counts: dict[Activation, list[int]] = {}  # a node that only copies another is counted with it
+        for edge, (_, source) in enumerate(EDGES):
+            node = state.nodes[source]
+            for operation in self.cell.convs[edge]:
+                alive = mixing[edge][operation] != 0
+                if node is None:
+                    state.kernel.add_zeros(size, relus=1, blocks=1)
+                    continue
+                count = counts.setdefault(node, [0, 0])
+                count[0] += alive
+                count[1] += 1
+                if not alive:  # the removed block records its input, its inner ReLU reads zeros
+                    state.kernel.add_zeros(size, relus=1)
+        for node, (relus, blocks) in counts.items():
+            node.record(state.kernel, relus, blocks)
+        state.nodes = [state.nodes[3] or Activation(torch.zeros_like(like))]
+
+
+class _ResidualStep(Step):
+    """A residual block."""
+
+    def __init__(self, block: ResidualBlock):
+        self.conv_a = Folded.of(block.conv_a.conv, block.conv_a.bn)
+        self.conv_b = Folded.of(block.conv_b.conv, block.conv_b.bn)
+        self.shortcut = block.shortcut
+
+    def run(self, state: _State, mixing: Mixing) -> None:
+        [x] = state.nodes
+        x.record(state.kernel, relus=1, blocks=1)
+        inner = Activation(self.conv_a(x.relu()))
+        inner.record(state.kernel, relus=1, blocks=1)
+        state.nodes = [Activation(self.conv_b(inner.relu()).add_(self.shortcut(x.value)))]
+
+
+class _LastStep(Step):
+    """The batch norm and ReLU behind the last cell."""
+
+    def __init__(self, bn: nn.BatchNorm2d):
+        self.bn = bn
+
+    def run(self, state: _State, mixing: Mixing) -> None:
+        [x], bn = state.nodes, self.bn
+        x = F.batch_norm(x.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+        state.kernel.add(x, relus=1)
+
+
+@torch.no_grad()
+def folded_kernels(
+    skeleton: Skeleton, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
+) -> list[AgreementKernel]:
+    """The kernel of a skeleton's cells under each mixing on the images x (B x C x H x W)."""
+    steps: list[Step] = []
+    for cell in skeleton.cells:
+        if isinstance(cell, ResidualBlock):
+            steps.append(_ResidualStep(cell))
+        else:
+            folded = FoldedCell(cell)
+            steps += [*(_NodeStep(folded, node) for node in INCOMING), _CellEnd(folded)]
+    steps.append(_LastStep(skeleton.last[0]))
+    stem = Folded.of(*skeleton.stem)(x.contiguous(memory_format=torch.channels_last))
+    return run_shared(steps, mixings, _State([Activation(stem)], new_kernel(x)))
+
+
+def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Activation | None:
+    """A node: convolutions, plus weighted copies, plus the average pooling of a weighted sum."""
     total = _average_pool(pooled) if pooled else None
     for term in convolved:
         total = term if total is None else total.add_(term)
     if total is None and len(skipped) == 1 and skipped[0][0] == 1:
-        return skipped[0][1]  # a copy: the same tensor
-    for weight, value in skipped:
-        total = weight * value if total is None else total.add_(value, alpha=weight)
-    return total
+        return skipped[0][1]  # a copy: the same activation
+    for weight, node in skipped:
+        total = weight * node.value if total is None else total.add_(node.value, alpha=weight)
+    return None if total is None else Activation(total)
 
 
 def _average_pool(terms: list[tuple[float, Tensor]]) -> Tensor:
@@ -166,23 +197,3 @@ def _average_pool(terms: list[tuple[float, Tensor]]) -> Tensor:
     for border in (out[:, :, 0], out[:, :, -1], out[..., 0], out[..., -1]):
         border.mul_(9 / 6)
     return out
-
-
-def _record(cell: FoldedCell, nodes: list[Tensor | None], mixing: Mixing, kernel: AgreementKernel) -> None:
-    """Record what the blocks on the cell's edges read: a removed block's inner ReLU reads zeros."""
-    counts: dict[int, list[int]] = {}  # a node that only copies another is the same tensor: counted with it
-    size = nodes[0][0].numel()
-    for edge, (_, source) in enumerate(EDGES):
-        node = nodes[source]
-        for operation in cell.convs[edge]:
-            alive = mixing[edge][operation] != 0
-            if node is None:
-                kernel.add_zeros(size, relus=1, blocks=1)
-                continue
-            count = counts.setdefault(id(node), [0, 0])
-            count[0] += alive
-            count[1] += 1
-            if not alive:
-                kernel.add_zeros(size, relus=1)
-    for node in {id(node): node for node in nodes[:3] if id(node) in counts}.values():
-        kernel.add(node, *counts[id(node)])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from foresight_ext.kernel import AgreementKernel
-from nasbench201.folded import FoldedSkeleton
+from nasbench201.folded import folded_kernels
 from nasbench201.genotype import INCOMING, OPERATIONS, parse_genotype
 from nasbench201.operations import BUILDERS
 from nasbench201.skeleton import Skeleton
@@ -39,4 +39,5 @@ class NASBench201Network(nn.Module):
 
     def kernel(self, x: Tensor, new_kernel: Callable[[Tensor], AgreementKernel]) -> AgreementKernel:
         """The NASWOT kernel of the network on the images x, in evaluation mode, at the least work."""
-        return next(FoldedSkeleton(self.skeleton).kernels(x, [self.mixing], new_kernel))
+        [kernel] = folded_kernels(self.skeleton, x, [self.mixing], new_kernel)
+        return kernel

@@ -1,13 +1,13 @@
 """The NAS-Bench-201 supernet: every edge of every cell holds all five operations."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from foresight_ext.kernel import AgreementKernel
 from foresight_ext.supernet import Choice, Mixing, Supernet
-from nasbench201.folded import FoldedSkeleton
+from nasbench201.folded import folded_kernels
 from nasbench201.genotype import EDGE_NAMES, EDGES, INCOMING, OPERATIONS
 from nasbench201.operations import BUILDERS
 from nasbench201.skeleton import Skeleton
@@ -54,5 +54,5 @@ class NASBench201Supernet(Supernet):
 
     def kernels(
         self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
-    ) -> Iterator[AgreementKernel]:
-        return FoldedSkeleton(self.skeleton).kernels(x, mixings, new_kernel)
+    ) -> list[AgreementKernel]:
+        return folded_kernels(self.skeleton, x, mixings, new_kernel)

@@ -18,6 +18,8 @@ from nasbench201.operations import ReLUConvBN, ResidualBlock
 class CountingBlock(nn.Module):
     """A ReLU-Conv-BN block that is told its weight: with weight 0 its ReLU sees zeros."""
 
+    records_input = True
+
     def __init__(self, block):
         super().__init__()
         self.body = nn.Sequential(block.relu, block.conv, block.bn)
@@ -66,7 +68,7 @@ def hooked_score(network, x, *inputs, count_blocks=True):
         network.K = network.K + (c @ c.t()).cpu().numpy() + ((1.0 - c) @ (1.0 - c).t()).cpu().numpy()
 
     for module in network.modules():
-        block = isinstance(module, (CountingBlock, ReLUConvBN))
+        block = getattr(module, "records_input", False)
         if isinstance(module, nn.ReLU) or (block and count_blocks):
             module.register_forward_hook(hook)
     network.eval()
@@ -76,10 +78,17 @@ def hooked_score(network, x, *inputs, count_blocks=True):
 
 
 def straightforward_scores(supernet, mixing, choice, x, count_blocks=True):
-    """S(A - (e,o)) for every candidate o of one choice e; `supernet` is a straightforward_supernet."""
-    scores = []
+    """S(A - (e,o)) for every candidate o of one choice e.
+
+    `supernet` is a straightforward_supernet, or a DARTS supernet: there operations of weight 0 do not run.
+    """
+    mixings = [remove(mixing, choice, candidate) for candidate in range(len(mixing[choice]))]
+    return straightforward_mixing_scores(supernet, mixings, x, count_blocks)
+
+
+def straightforward_mixing_scores(supernet, mixings, x, count_blocks=True):
+    """The score under each mixing, the supernet copied for each."""
     with torch.autograd.set_detect_anomaly(True):
-        for candidate in range(len(mixing[choice])):
-            masked = remove(mixing, choice, candidate)
-            scores.append(hooked_score(copy.deepcopy(supernet), x, masked, count_blocks=count_blocks))
-    return scores
+        return [
+            hooked_score(copy.deepcopy(supernet), x, mixing, count_blocks=count_blocks) for mixing in mixings
+        ]

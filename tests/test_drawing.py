@@ -251,7 +251,7 @@ def test_command_line_overwrites_only_by_force(capsys):
         (["broken.json"], "'broken.json' is not valid JSON: Expecting property name"),
         (["list.json"], "'list.json' names no network: it must be a JSON object with a key 'networks'"),
         (["none.json"], "'none.json' names no network"),
-        (["darts.json"], "'darts.json' is of the search space 'darts': only nas-bench-201 can be drawn here"),
+        (["darts.json"], "'darts.json' is of the search space 'darts': allowed here: nas-bench-201"),
         (["one.json", "--id", "0"], "--id 0: 'one.json' holds a single network; leave the option out"),
         (["pool.json"], "'pool.json' holds a list of networks: pick one by --id out of 0, 7"),
         (["pool.json", "--id", "5"], "--id 5: no such network in 'pool.json': choose from 0, 7"),

@@ -67,7 +67,7 @@ def test_sample_draws_edge_and_operation_and_scores_nothing():
         assert one.scores is None
         group.remove(one.choice)
     assert proxy.batches == []
-    assert len(draws.steps) == 3 and all(len(step.batches) == 1 for step in draws.steps)
+    assert len(draws.operation_steps) == 3 and all(len(step.batches) == 1 for step in draws.operation_steps)
     assert [genotype["abcdef".index(NAMES[one.choice])] for one in decisions] == [
         "xyz"[one.candidate] for one in decisions
     ]
@@ -81,9 +81,9 @@ def test_sample_draws_edge_and_operation_and_scores_nothing():
 def test_minibatches_each_order_takes(name, opening, each):
     _, _, draws, proxy = discretised(name)
     assert (draws.opening is not None) == bool(opening)
-    assert [len(step.batches) for step in draws.steps] == [each] * 3
+    assert [len(step.batches) for step in draws.operation_steps] == [each] * 3
     # both groups of a step are scored on the step's minibatches, in turn
-    labels = first_labels([batch for step in draws.steps for batch in step.batches])
+    labels = first_labels([batch for step in draws.operation_steps for batch in step.batches])
     expected = first_labels([draws.opening]) * 2 if opening else []
     for step in range(3):
         expected += labels[step * each : (step + 1) * each] * 2

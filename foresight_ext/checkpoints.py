@@ -1,0 +1,81 @@
+"""The checkpoints of a training: the last, the best and every n-th epoch's, each written in one step."""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from foresight_ext.errors import UserError, reason
+from foresight_ext.files import replacing
+
+_KEPT = re.compile(r"epoch-(\d+)\.pt")
+
+
+class Checkpoints:
+    """The folder checkpoints/ of a run.
+
+    A checkpoint is a dictionary with `epochs` (done), `network`, `optimizer` and `scaler` (state
+    dictionaries), `entries` (the journal's) and `best_epoch` (counted from 1).
+    """
+
+    def __init__(self, run: Path, interval: int):
+        self.folder = run / "checkpoints"
+        self.last = self.folder / "last.pt"
+        self.best = self.folder / "best.pt"
+        self.interval = interval
+
+    def kept(self, epoch: int) -> Path:
+        """Where the checkpoint of an epoch (counted from 1) is kept."""
+        return self.folder / f"epoch-{epoch:04d}.pt"
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs whose checkpoints are kept, counted from 1."""
+        if not self.folder.is_dir():
+            return []
+        names = (_KEPT.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in names if match)
+
+    def save(self, content: dict[str, Any]) -> None:
+        """Write the checkpoint of an epoch; once this returns it outlives the process."""
+        epoch = content["epochs"]
+        paths = [self.best] if content["best_epoch"] == epoch else []
+        if epoch % self.interval == 0:
+            paths.append(self.kept(epoch))
+        # `last` at the end: if the process is killed before, the epoch is computed and saved again
+        for path in [*paths, self.last]:
+            with replacing(path) as temporary:
+                torch.save(content, temporary)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """A checkpoint, on the CPU. UserError if it can't be read."""
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            if not {"epochs", "network", "optimizer", "scaler", "entries", "best_epoch"} <= set(content):
+                raise ValueError("it is no checkpoint of a training")
+        except (OSError, EOFError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError) as error:
+            epochs = ", ".join(map(str, self.kept_epochs()))
+            other = f", or --resume_epoch goes back to one of the epochs {epochs}" if epochs else ""
+            what = reason(error).split(". ")[0]
+            raise UserError(f"{path} is damaged ({what}): --force starts afresh{other}") from error
+        return content
+
+    def start(self, epoch: int) -> dict[str, Any] | None:
+        """The checkpoint to go on from: of `epoch`, or the last one for 0; None if there is none yet."""
+        if epoch == 0:
+            return self.load(self.last) if self.last.is_file() else None
+        path = self.kept(epoch)
+        if not path.is_file():
+            epochs = self.kept_epochs()
+            choice = f"choose from 0 (the last){''.join(f', {kept}' for kept in epochs)}"
+            if not self.last.is_file():
+                choice = "there is no run to go on with"
+            raise UserError(
+                f"--resume_epoch {epoch}: {self.folder} holds no checkpoint of that epoch: {choice}"
+            )
+        content = self.load(path)
+        best = self.load(self.best)["epochs"] if self.best.is_file() else 0
+        if best > epoch:  # the best up to `epoch` is gone: what follows is compared with `epoch` itself
+            content["best_epoch"] = epoch
+        return content

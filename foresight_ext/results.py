@@ -1,0 +1,75 @@
+"""Result files in the official layout: the network that is meant by a run folder or a JSON file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foresight_ext.errors import UserError
+
+POOL = "networks_pool.json"
+BEST = "best_networks.json"
+_MOST_IDS = 20  # in a message
+
+
+def find_network(
+    where: str, network_id: str | None, spaces: Sequence[str], otherwise: str
+) -> tuple[str, str]:
+    """Name and genotype of the network in a run folder or in a JSON file of one or more networks.
+
+    `network_id` picks one of several networks, `spaces` are the search spaces allowed, and `otherwise`
+    says in messages what `where` might have been instead. UserError says what is missing or wrong.
+    """
+    path = Path(where)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError:  # too long for a path
+        is_folder = is_file = False
+    if is_folder:
+        path = path / BEST
+        if not path.is_file():
+            raise UserError(f"folder '{where}' has no {BEST}: give the folder of a finished run")
+    elif not is_file:
+        raise UserError(f"'{where}' is neither {otherwise} nor a run folder nor a JSON file")
+    genotype = _pick(path, _read(path, spaces), network_id)
+    name = path.resolve().parent.name if path.name in (POOL, BEST) else path.stem
+    return name if network_id is None else f"{name}-{network_id}", genotype
+
+
+def _read(path: Path, spaces: Sequence[str]) -> str | list[Any]:
+    """The 'networks' of a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is not valid JSON: {error}") from error
+    except OSError as error:
+        raise UserError(f"'{path}' can't be read: {error.strerror}") from error
+    if not isinstance(content, dict):
+        content = {}
+    space = content.get("search_space", spaces[0])
+    if space not in spaces:
+        raise UserError(f"'{path}' is of the search space '{space}': allowed here: {', '.join(spaces)}")
+    networks = content.get("networks")
+    if not isinstance(networks, str | list) or not networks:
+        raise UserError(f"'{path}' names no network: it must be a JSON object with a key 'networks'")
+    return networks
+
+
+def _pick(path: Path, networks: str | list[Any], network_id: str | None) -> str:
+    """One genotype of a file's networks."""
+    if isinstance(networks, str):
+        if network_id is not None:
+            raise UserError(f"--id {network_id}: '{path}' holds a single network; leave the option out")
+        return networks
+    try:
+        genotypes = {str(network["id"]): str(network["genotype"]) for network in networks}
+    except (TypeError, KeyError) as error:
+        raise UserError(f"'{path}' has a network without 'id' and 'genotype'") from error
+    ids = ", ".join([*genotypes][:_MOST_IDS])
+    if len(genotypes) > _MOST_IDS:
+        ids += f", ... ({len(genotypes)} in all)"
+    if network_id is None:
+        raise UserError(f"'{path}' holds a list of networks: pick one by --id out of {ids}")
+    if network_id not in genotypes:
+        raise UserError(f"--id {network_id}: no such network in '{path}': choose from {ids}")
+    return genotypes[network_id]

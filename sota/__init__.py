@@ -1,0 +1,1 @@
+"""Architecture search in the spaces of the DARTS literature."""

@@ -1,0 +1,82 @@
+"""The DARTS spaces S1 to S6 as search spaces: supernet, draws, genotype and network for the shared search."""
+
+from typing import Any
+
+import torch
+
+from foresight_ext.drawing import Cell
+from foresight_ext.space import SPACES as ALL_SPACES
+from foresight_ext.space import Space
+from foresight_ext.supernet import Mixing, softmax_mixing
+from sota.cnn.genotypes import Genotype, format_genotype, parse_genotype
+from sota.cnn.network import NetworkCIFAR
+from sota.cnn.spaces import CELL_TYPES, EDGES, INCOMING, NODES, SPACES
+from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
+from sota.cnn.visualize import cells_of
+
+
+class DartsSpace(Space):
+    """One of the spaces S1 to S6, with the supernet's (and the validation networks') channels and layers."""
+
+    new_pass_for_each_batch = False
+
+    def __init__(self, name: str = "s5", search_channels: int = 16, search_layers: int = 8):
+        self.name = name
+        self.search_channels = search_channels
+        self.search_layers = search_layers
+
+    def settings(self) -> dict[str, Any]:
+        return {"search_channels": self.search_channels, "search_layers": self.search_layers}
+
+    def build_supernet(self, classes: int) -> DartsSupernet:
+        return DartsSupernet(self.name, self.search_channels, self.search_layers, classes)
+
+    def begin(self, classes: int) -> tuple[DartsSupernet, Mixing]:
+        self._classes = classes
+        supernet = self.build_supernet(classes)
+        rows = [
+            row
+            for candidates in SPACES[self.name]
+            for row in 1e-3 * torch.randn(len(EDGES), len(candidates[0]))
+        ]
+        return supernet, softmax_mixing(rows)
+
+    def after_member(self, mixing: Mixing, genotype: str | None) -> Mixing:
+        """The official search builds the network to retrain, to count its parameters: draws are lost."""
+        if genotype is None:
+            raise ValueError("the draws of a DARTS member depend on the genotype of the one before")
+        NetworkCIFAR(parse_genotype(genotype), 36, 20, self._classes, auxiliary=True)
+        return mixing
+
+    def genotype(self, mixing: Mixing) -> str:
+        cells = []
+        for offset, candidates in zip((0, len(EDGES)), SPACES[self.name]):
+            rows = mixing[offset : offset + len(EDGES)]
+            cells.append(tuple(pair for node in NODES for pair in _kept(node, rows, candidates)))
+        concat = tuple(2 + node for node in NODES)
+        return format_genotype(Genotype(cells[0], concat, cells[1], concat))
+
+    def build_network(self, genotype: str, classes: int) -> NetworkCIFAR:
+        parsed = parse_genotype(genotype)
+        return NetworkCIFAR(parsed, self.search_channels, self.search_layers, classes, auxiliary=False)
+
+    def cells(self, genotype: str) -> tuple[Cell, ...]:
+        return cells_of(parse_genotype(genotype), self.name)
+
+
+def _kept(node: int, rows: Mixing, candidates: tuple[tuple[str, ...], ...]) -> list[tuple[str, int]]:
+    """The two (operation, input) pairs of a node: its edges by falling weight of their best operation.
+
+    `none` is no operation here: an edge on which it won weighs 0 and reads as its first other operation.
+    """
+    best = []
+    for edge, source in INCOMING[node]:
+        weights = {name: w for name, w in zip(candidates[edge], rows[edge]) if name != "none"}
+        name = max(weights, key=weights.get)
+        best.append((weights[name], name, source))
+    best.sort(key=lambda one: -one[0])
+    return [(name, source) for _, name, source in best[:KEPT_EDGES]]
+
+
+for _name in SPACES:
+    ALL_SPACES.register(_name, lambda _name=_name, **settings: DartsSpace(_name, **settings))

@@ -1,0 +1,124 @@
+"""The DARTS supernet: every edge of every cell holds all its candidate operations."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from foresight_ext.folding import Folded
+from foresight_ext.kernel import AgreementKernel
+from foresight_ext.supernet import Choice, Mixing, Node, Supernet
+from sota.cnn.folded import FoldedCell, folded_kernels
+from sota.cnn.operations import BUILDERS, FactorizedReduce, ReLUConvBN
+from sota.cnn.spaces import CELL_TYPES, EDGES, INCOMING, NODES, SPACES
+
+_POOLS = ("max_pool_3x3", "avg_pool_3x3")
+KEPT_EDGES = 2
+
+
+class SearchCell(nn.Module):
+    """A cell; `edges[e][o]` is operation o on edge e. No batch norm is affine; pooling has one behind it."""
+
+    def __init__(
+        self,
+        candidates: tuple[tuple[str, ...], ...],
+        c_older: int,
+        c_newer: int,
+        channels: int,
+        reduction: bool,
+        after_reduction: bool,
+    ):
+        super().__init__()
+        self.reduction = reduction
+        older = FactorizedReduce if after_reduction else ReLUConvBN
+        self.older = older(c_older, channels, affine=False)
+        self.newer = ReLUConvBN(c_newer, channels, affine=False)
+        self.edges = nn.ModuleList()
+        for (_, source), names in zip(EDGES, candidates):
+            stride = 2 if reduction and source < 2 else 1
+            self.edges.append(nn.ModuleList(_candidate(name, channels, stride) for name in names))
+
+    def forward(self, older: Tensor, newer: Tensor, rows: Mixing) -> Tensor:
+        states: list[Tensor] = [self.older(older), self.newer(newer)]
+        for node in NODES:
+            terms = [
+                weight * operation(states[source])
+                for edge, source in INCOMING[node]
+                for weight, operation in zip(rows[edge], self.edges[edge])
+                if weight
+            ]
+            states.append(sum(terms) if terms else self.empty_node(states))
+        return torch.cat(states[2:], dim=1)
+
+    def empty_node(self, states: list[Tensor]) -> Tensor:
+        """What a node holds that no operation reaches: zeros."""
+        like = states[0]
+        stride = 2 if self.reduction else 1
+        return torch.zeros_like(like[:, :, ::stride, ::stride])
+
+
+def _candidate(name: str, channels: int, stride: int) -> nn.Module:
+    operation = BUILDERS[name](channels, stride, False)
+    if name in _POOLS:
+        return nn.Sequential(operation, nn.BatchNorm2d(channels, affine=False))
+    return operation
+
+
+class DartsSupernet(Supernet):
+    """Supernet of one of the spaces S1 to S6.
+
+    Choices 0 to 13 are the edges of the normal cells, 14 to 27 those of the reduction cells. The cells at a
+    third and at two thirds of the layers are reductions.
+    """
+
+    def __init__(self, space: str, channels: int, layers: int, classes: int):
+        super().__init__()
+        candidates = dict(zip(CELL_TYPES, SPACES[space]))
+        self.choices = tuple(
+            Choice(f"{cell} {2 + node}<-{source}", names, cell)
+            for cell in CELL_TYPES
+            for (node, source), names in zip(EDGES, candidates[cell])
+        )
+        self.nodes = tuple(
+            Node(f"{cell} {2 + node}", tuple(offset + edge for edge, _ in INCOMING[node]), KEPT_EDGES, cell)
+            for offset, cell in zip((0, len(EDGES)), CELL_TYPES)
+            for node in NODES
+            if len(INCOMING[node]) > KEPT_EDGES
+        )
+        width = 3 * channels
+        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.cells = nn.ModuleList()
+        older, newer, after_reduction = width, width, False
+        for layer in range(layers):
+            reduction = layer in (layers // 3, 2 * layers // 3)
+            channels *= 2 if reduction else 1
+            names = candidates[CELL_TYPES[reduction]]
+            self.cells.append(SearchCell(names, older, newer, channels, reduction, after_reduction))
+            older, newer, after_reduction = newer, len(NODES) * channels, reduction
+        self.pooling = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(newer, classes)
+
+    def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
+        older = newer = self.stem(x)
+        for cell in self.cells:
+            older, newer = newer, cell(older, newer, _ROWS[cell.reduction](mixing))
+        return self.classifier(self.pooling(newer).flatten(1))
+
+    def effective(self, mixing: Mixing) -> Mixing:
+        """`none` adds nothing, so its weight cannot matter."""
+        return tuple(
+            tuple(0.0 if name == "none" else weight for weight, name in zip(row, choice.candidates))
+            for row, choice in zip(mixing, self.choices)
+        )
+
+    @torch.no_grad()
+    def kernels(
+        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
+    ) -> list[AgreementKernel]:
+        stem = Folded.of(*self.stem)
+        cells = [FoldedCell(cell, cell.edges, INCOMING, _ROWS[cell.reduction]) for cell in self.cells]
+        return folded_kernels(lambda x: (stem(x),) * 2, cells, x, mixings, new_kernel)
+
+
+# the rows of a mixing that a cell reads: by whether it is a reduction
+_ROWS = (lambda mixing: mixing[: len(EDGES)], lambda mixing: mixing[len(EDGES) :])
