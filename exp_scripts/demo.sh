@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=exp_scripts/environment.sh disable=SC1091
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"
 
-set_up_environment
+set_up_environment ""
 cat <<END
 Zero-Cost-PT on NAS-Bench-201: search and validation on scikit-learn's handwritten digits.
 Smaller than the defaults, to end within two minutes on a CPU:

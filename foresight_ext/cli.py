@@ -153,45 +153,18 @@ def real_number(allowed: Callable[[float], bool], which: str) -> Callable[[str],
     return parse
 
 
-def add_common_options(parser: Parser, seed: int, save: str, dataset: str = "cifar10") -> None:
-    """The options of everything that computes and leaves a run folder."""
-    # imported here: entry points without these options start without PyTorch
-    from foresight_ext.datasets import DATASETS
-
+def add_common_options(parser: Parser, seed: int, save: str, dataset: str | None = "cifar10") -> None:
+    """The options of everything that computes and leaves a run folder; `dataset` None: of a fixed one."""
     parser.option("--seed", type=whole_number(0, 2**32 - 1), default=seed, help="seed of all that is random")
-    parser.option(
-        "--dataset",
-        type=one_of(DATASETS),
-        default=dataset,
-        help=f"one of {', '.join(DATASETS)}",
-        metavar="NAME",
-    )
+    if dataset is not None:
+        _add_dataset_options(parser, dataset)
     parser.option(
         "--data",
         type=user_path,
         default=None,
         metavar="DIR",
-        help="where the data set lies or is downloaded to; none means data/ in the project",
-    )
-    parser.option(
-        "--image_size",
-        type=whole_number(8),
-        default=None,
-        help="with --dataset folder: side in pixels that images are resized to; none means 32",
-    )
-    parser.option(
-        "--mean",
-        type=_three_numbers(lambda value: 0 <= value <= 1, "from 0 to 1"),
-        default=None,
-        metavar="R,G,B",
-        help="with --dataset folder: mean of each channel (0 to 1); none means CIFAR-10's",
-    )
-    parser.option(
-        "--std",
-        type=_three_numbers(lambda value: 0 < value < float("inf"), "above 0"),
-        default=None,
-        metavar="R,G,B",
-        help="with --dataset folder: standard deviation of each channel; none means CIFAR-10's",
+        help="where the data set lies or is downloaded to; none means data/ in the project, data/imagenet/ "
+        "for ImageNet",
     )
     parser.option(
         "--device",
@@ -229,6 +202,39 @@ def add_common_options(parser: Parser, seed: int, save: str, dataset: str = "cif
     )
     parser.add_argument(
         "--force", action="store_true", help="start afresh, overwriting a run of the same name"
+    )
+
+
+def _add_dataset_options(parser: Parser, dataset: str) -> None:
+    # imported here: entry points without these options start without PyTorch
+    from foresight_ext.datasets import DATASETS
+
+    parser.option(
+        "--dataset",
+        type=one_of(DATASETS),
+        default=dataset,
+        help=f"one of {', '.join(DATASETS)}",
+        metavar="NAME",
+    )
+    parser.option(
+        "--image_size",
+        type=whole_number(8),
+        default=None,
+        help="with --dataset folder: side in pixels that images are resized to; none means 32",
+    )
+    parser.option(
+        "--mean",
+        type=_three_numbers(lambda value: 0 <= value <= 1, "from 0 to 1"),
+        default=None,
+        metavar="R,G,B",
+        help="with --dataset folder: mean of each channel (0 to 1); none means CIFAR-10's",
+    )
+    parser.option(
+        "--std",
+        type=_three_numbers(lambda value: 0 < value < float("inf"), "above 0"),
+        default=None,
+        metavar="R,G,B",
+        help="with --dataset folder: standard deviation of each channel; none means CIFAR-10's",
     )
 
 
@@ -274,11 +280,15 @@ def add_training_options(
     *,
     epochs: int,
     learning_rate: float,
-    batch_size: int,
+    batch_size: int | None,
     batch_option: str = "--batch_size",
+    batch_note: str = "",
     weight_decay: float = 3e-4,
 ) -> None:
-    """The options of a training, whatever the network; `batch_option` is the batch size's name."""
+    """The options of a training, whatever the network; `batch_option` is the batch size's name.
+
+    `batch_note` says what a default of None means.
+    """
     above_0 = real_number(lambda value: value > 0, "above 0")
     from_0 = real_number(lambda value: value >= 0, "from 0 on")
     parser.option("--epochs", type=whole_number(1), default=epochs, help="epochs to train")
@@ -286,7 +296,7 @@ def add_training_options(
         batch_option,
         type=whole_number(2),
         default=batch_size,
-        help="images in a minibatch of the training, all processes together",
+        help="images in a minibatch of the training, all processes together" + batch_note,
     )
     parser.option("--learning_rate", type=above_0, default=learning_rate, help="learning rate at the start")
     parser.option("--momentum", type=from_0, default=0.9, help="momentum of SGD")
@@ -321,7 +331,8 @@ def add_training_options(
     )
 
 
-def add_switch(parser: Parser, name: str, help: str) -> None:
-    """Add --name, on unless --no_name is given."""
-    parser.add_argument(f"--{name}", action="store_true", default=True, help=f"{help} (default)")
-    parser.add_argument(f"--no_{name}", dest=name, action="store_false", help=f"do without --{name}")
+def add_switch(parser: Parser, name: str, default: bool, help: str) -> None:
+    """Add --name and --no_name."""
+    shown = (" (default)", "") if default else ("", " (default)")
+    parser.add_argument(f"--{name}", action="store_true", default=default, help=help + shown[0])
+    parser.add_argument(f"--no_{name}", dest=name, action="store_false", help=f"not so{shown[1]}")

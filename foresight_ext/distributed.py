@@ -58,11 +58,6 @@ class Processes:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def wait(self) -> None:
-        """Until all processes have come here."""
-        if self.count > 1:
-            dist.barrier()
-
     def sum(self, values: Tensor) -> Tensor:
         """The sum of a tensor over the processes."""
         if self.count > 1:

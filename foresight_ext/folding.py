@@ -17,11 +17,16 @@ class Folded(NamedTuple):
 
     @classmethod
     def of(cls, conv: nn.Conv2d, bn: nn.BatchNorm2d) -> "Folded":
-        """Fold; both modules keep their weights."""
-        kernel, bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+        """Fold a convolution without bias; both modules keep their weights."""
+        return cls.of_kernel(conv.weight, bn, conv.stride[0], conv.padding[0])
+
+    @classmethod
+    def of_kernel(cls, kernel: Tensor, bn: nn.BatchNorm2d, stride: int, padding: int) -> "Folded":
+        """Fold the convolution of a kernel (out x in x k x k)."""
+        fused = fuse_conv_bn_weights(
+            kernel, None, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
         )
-        return cls(kernel, bias, conv.stride[0], conv.padding[0])
+        return cls(*fused, stride, padding)
 
     def scaled(self, weight: float) -> "Folded":
         """The convolution times a weight."""

@@ -38,7 +38,7 @@ class Pipeline:
     """One run of one space. `options` are those of cli.add_pipeline_options.
 
     `answer` looks a genotype up in the space's benchmark; None if there is none, and `no_answer` then
-    says what to do about it.
+    says what to do about it (empty for spaces without a benchmark).
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Pipeline:
         log_file = self.folder.log_to_file()
         try:
             _log.info("%s on %s, seed %d, on %s", self.space.name, options.dataset, options.seed, why)
-            if self.answer is None:
+            if self.answer is None and self.no_answer:
                 _log.info("no benchmark: test accuracy and rank will be missing; %s", self.no_answer)
             if finished:
                 _log.info("finished before, nothing to compute: --force would start afresh")
@@ -308,7 +308,7 @@ class Pipeline:
     def _answer(self, genotype: str) -> tuple[Answer | None, str]:
         """What the benchmark says, or why it says nothing."""
         if self.answer is None:
-            return None, f"no benchmark: no test accuracy and no rank; {self.no_answer}"
+            return None, self.no_answer and f"no benchmark: no test accuracy and no rank; {self.no_answer}"
         try:
             return self.answer(genotype), ""
         except UserError as error:

@@ -91,29 +91,31 @@ class _Training:
         self.checkpoints = Checkpoints(job.path, options.ckpt_interval)
 
     def run(self) -> dict[str, Any]:
-        self._check_options()
         if not self.processes.is_first:  # waits until the first has found all in order, and downloaded it
-            if self.processes.share(None) is None:
+            begin = self.processes.share(None)
+            if begin is None:  # the first has told why
+                raise SystemExit(2)
+            if not begin["finished"]:
                 self._open_data()
-                self._train(None)
+                self._train(None, begin["checkpoint"])
             return {}
-        result_file, options = self.job.path / RESULT, self.options
-        finished = not options.force and not options.resume_epoch and result_file.is_file()
-        if not finished:
-            self._open_data()
-        others = {name: value for name, value in vars(options).items() if name not in self._settings()}
-        others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
-        notes = {"other_options": others, "environment": environment(self.processes.why)}
-        if options.resume_epoch:
-            self.checkpoints.start(options.resume_epoch)  # it must be there before anything is undone
-        folder = RunFolder(self.job.path, self._settings(), notes, options.force)
+        result_file = self.job.path / RESULT
+        try:
+            self._check_options()
+            finished = not self.options.force and not self.options.resume_epoch and result_file.is_file()
+            result = _read(result_file) if finished else None
+            if result is None:
+                self._open_data()
+            folder, checkpoint = self._open_folder(result is not None)
+        except BaseException:
+            self.processes.share(None)
+            raise
         log_file = folder.log_to_file()
         try:
-            result = _read(result_file) if finished else None
-            self.processes.share(result)
+            self.processes.share({"finished": result is not None, "checkpoint": checkpoint})
             if result is None:
                 result_file.unlink(missing_ok=True)
-                result = self._train(folder)
+                result = self._train(folder, checkpoint)
                 write_json(result_file, result)
             else:
                 _log.info("training finished before, nothing to compute: --force would start afresh")
@@ -123,6 +125,21 @@ class _Training:
             log_file.close()
             folder.close()
         return result
+
+    def _open_folder(self, finished: bool) -> tuple[RunFolder, dict[str, Any] | None]:
+        """The run's folder, and the checkpoint to go on from: None if there is none or nothing to do."""
+        options, settings = self.options, self._settings()
+        others = {name: value for name, value in vars(options).items() if name not in settings}
+        others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
+        notes = {"other_options": others, "environment": environment(self.processes.why)}
+        if options.resume_epoch and not self.job.path.is_dir():
+            self.checkpoints.start(options.resume_epoch)  # says that there is none, before a folder is made
+        folder = RunFolder(self.job.path, settings, notes, options.force)
+        try:
+            return folder, None if finished else self.checkpoints.start(options.resume_epoch)
+        except BaseException:
+            folder.close()
+            raise
 
     def _check_options(self) -> None:
         options, count = self.options, self.processes.count
@@ -173,8 +190,8 @@ class _Training:
 
     # ---- training ----
 
-    def _train(self, folder: RunFolder | None) -> dict[str, Any]:
-        """Train what is left to train; the result. Only the first process has a folder."""
+    def _train(self, folder: RunFolder | None, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
+        """Train what a checkpoint leaves to train; the result. Only the first process has a folder."""
         seed, recipe, processes = self.options.seed, self.recipe, self.processes
         seed_everything(seed)
         network = self.job.build(self.images.classes)
@@ -188,8 +205,6 @@ class _Training:
             amp=self.options.amp,
             compiled=self.options.compile,
         )
-        checkpoint = self.checkpoints.start(self.options.resume_epoch) if folder else None
-        checkpoint = processes.share(checkpoint)
         entries: list[dict[str, Any]] = []
         best = 0
         if checkpoint is not None:
@@ -284,8 +299,12 @@ class _Training:
             )
         split = f", split over {count} processes: the effective batch is {recipe.batch_size}"
         _log.info("%d epochs, minibatches of %d%s", recipe.epochs, recipe.batch_size, split * (count > 1))
+        left_out = len(self.learned) - sum(self.sizes)
         if options.fast:
             _log.info("--FAST: ONE MINIBATCH PER EPOCH, ONE TO EVALUATE: THE ACCURACIES MEAN NOTHING")
+        elif left_out:
+            what = "batch norm needs two images in each process"
+            _log.info("each epoch leaves out a last minibatch of %d: %s", left_out, what)
         if done:
             _log.info("training: going on after %d of %d epochs", done, recipe.epochs)
 

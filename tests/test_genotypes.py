@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from foresight_ext.complexity import complexity
 from foresight_ext.errors import UserError
@@ -23,7 +24,7 @@ from sota.cnn.genotypes import (
     format_genotype,
     parse_genotype,
 )
-from sota.cnn.network import NetworkCIFAR, NetworkImageNet
+from sota.cnn.sizes import SETTINGS, size
 from sota.cnn.visualize import cells_of
 from tests.conftest import golden, shared_file
 
@@ -382,21 +383,23 @@ def test_complexity_of_a_small_network():
     assert all((value == state[key]).all() for key, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize(
-    ("network", "channels", "layers", "classes", "side", "parameters", "multiply_adds"),
-    [
-        # as the DARTS code and paper (Liu et al. 2019) say
-        (NetworkCIFAR, 36, 20, 10, 32, 3.349342, None),
-        (NetworkImageNet, 48, 14, 1000, 224, 4.718752, 574),
-    ],
-)
-def test_complexity_of_darts_v2(network, channels, layers, classes, side, parameters, multiply_adds):
+# as the code of Liu et al. 2019 prints them; it counts no multiply-adds
+DARTS_V2_PARAMETERS = {"CIFAR-10": 3_349_342, "ImageNet": 4_718_752}
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.dataset)
+def test_sizes_are_exact(setting):
+    genotype = DARTS_V2._replace(reduce=(("noise", 0), ("dil_conv_5x5", 1), *DARTS_V2.reduce[2:]))
     with torch.device("meta"):
-        built = network(DARTS_V2, channels, layers, classes, auxiliary=False)
-    counted = complexity(built, (3, side, side))
-    assert counted.parameters == round(parameters * 1e6)
-    if multiply_adds is not None:
-        assert round(counted.multiply_adds / 1e6) == multiply_adds
+        network = setting.network(
+            genotype, setting.channels, setting.layers, setting.classes, auxiliary=False
+        ).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, setting.side, setting.side))
+    parameters = sum(weight.numel() for weight in network.parameters())
+    assert size(genotype, setting) == (parameters, counter.get_total_flops() // 2)
+    if setting.dataset in DARTS_V2_PARAMETERS:
+        assert size(DARTS_V2, setting).parameters == DARTS_V2_PARAMETERS[setting.dataset]
 
 
 def test_table_of_sizes(capsys):

@@ -64,11 +64,10 @@ class _Reduce(FoldedOperation):
 
     def __init__(self, operation: FactorizedReduce):
         first, second = operation.conv_1.weight, operation.conv_2.weight
-        conv = nn.Conv2d(first.shape[1], 2 * len(first), 2, stride=2, bias=False, device=first.device)
-        conv.weight.zero_()
-        conv.weight[: len(first), :, 0, 0] = first[:, :, 0, 0]
-        conv.weight[len(first) :, :, 1, 1] = second[:, :, 0, 0]
-        self.conv = Folded.of(conv, operation.bn)
+        kernel = first.new_zeros(2 * len(first), first.shape[1], 2, 2)
+        kernel[: len(first), :, 0, 0] = first[:, :, 0, 0]
+        kernel[len(first) :, :, 1, 1] = second[:, :, 0, 0]
+        self.conv = Folded.of_kernel(kernel, operation.bn, stride=2, padding=0)
 
     def run(self, source: Activation, weight: float, kernel: AgreementKernel) -> Tensor:
         return self.conv.scaled(weight)(source.relu())

@@ -533,29 +533,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = [find_genotype(where) for where in options.networks or ARCHITECTURES]
 
     # imported here: the architectures and what draws them need no PyTorch
-    import torch
+    from sota.cnn.sizes import SETTINGS, size
 
-    from foresight_ext.complexity import complexity
-    from sota.cnn.network import NetworkCIFAR, NetworkImageNet
-
-    settings = (
-        ("CIFAR-10", NetworkCIFAR, 36, 20, 10, 32),
-        ("CIFAR-100", NetworkCIFAR, 16, 8, 100, 32),
-        ("SVHN", NetworkCIFAR, 16, 8, 10, 32),
-        ("ImageNet", NetworkImageNet, 48, 14, 1000, 224),
-    )
     print("Millions of parameters (without auxiliary head) and of multiply-adds, by channels/layers")
     width = max(len(name) for name, _ in found)
-    titles = [f"{dataset} {channels}/{layers}" for dataset, _, channels, layers, *_ in settings]
+    titles = [f"{setting.dataset} {setting.channels}/{setting.layers}" for setting in SETTINGS]
     print(" " * width + "".join(f"  {title:>16}" for title in titles))
     for name, genotype in found:
-        sizes = []
-        for _, network, channels, layers, classes, side in settings:
-            with torch.device("meta"):
-                built = network(genotype, channels, layers, classes, auxiliary=False)
-            sizes.append(complexity(built, (3, side, side)))
-        cells = [f"  {size.parameters / 1e6:>7.3f} {size.multiply_adds / 1e6:>8.1f}" for size in sizes]
-        print(f"{name:<{width}}" + "".join(cells))
+        sizes = [size(genotype, setting) for setting in SETTINGS]
+        numbers = [f"  {one.parameters / 1e6:>7.3f} {one.multiply_adds / 1e6:>8.1f}" for one in sizes]
+        print(f"{name:<{width}}" + "".join(numbers))
     return 0
 
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from foresight_ext.folding import Folded
 from foresight_ext.kernel import AgreementKernel
-
-from sota.cnn.genotypes import Genotype
 from sota.cnn.folded import FoldedCell, folded_kernels
+from sota.cnn.genotypes import Genotype
 from sota.cnn.operations import BUILDERS, FactorizedReduce, ReLUConvBN
 from sota.cnn.spaces import NODES
 

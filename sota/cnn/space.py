@@ -10,7 +10,7 @@ from foresight_ext.space import Space
 from foresight_ext.supernet import Mixing, softmax_mixing
 from sota.cnn.genotypes import Genotype, format_genotype, parse_genotype
 from sota.cnn.network import NetworkCIFAR
-from sota.cnn.spaces import CELL_TYPES, EDGES, INCOMING, NODES, SPACES
+from sota.cnn.spaces import EDGES, INCOMING, NODES, SPACES
 from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
 from sota.cnn.visualize import cells_of
 

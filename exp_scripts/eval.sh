@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Trains a reported DARTS architecture on CIFAR-10: sota/cnn/train.py with the options given, such as --arch NAME.
+set -euo pipefail
+# shellcheck source=exp_scripts/environment.sh disable=SC1091
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"
+
+find_python
+run_module sota.cnn.train "$@"
