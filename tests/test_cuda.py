@@ -34,6 +34,10 @@ def on_fake_cuda(monkeypatch):
     """A fake CUDA device. Scores are left as tensors: a fake tensor has no value to read."""
     monkeypatch.setattr("foresight_ext.measures.jacob.float", lambda tensor: tensor, raising=False)
     with FakeTensorMode(allow_non_fake_inputs=False), torch.device("cuda"):
+        try:
+            torch.nn.Conv2d(1, 1, 1)
+        except RuntimeError:  # seen with torch 2.6: initialising a fake CUDA weight asks the driver
+            pytest.skip("this PyTorch makes no fake CUDA modules without a GPU")
         yield
 
 
