@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proposes networks in a DARTS space on CIFAR-10: sota/cnn/networks_proposal.py with the options given.
+# Proposes a network in a DARTS space and trains it on CIFAR-10: sota/cnn/networks_proposal.py with the options given.
 set -euo pipefail
 # shellcheck source=exp_scripts/environment.sh disable=SC1091
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"

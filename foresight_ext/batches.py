@@ -1,7 +1,8 @@
 """Which images a minibatch holds and how they are cropped: what a DataLoader would draw, without images."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,11 +23,45 @@ class BatchDraws(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A minibatch: inputs (n x C x H x W, float32), targets (n, int64), and a seed that is its own."""
+    """A minibatch: inputs (n x C x H x W, float32), targets (n, int64), and a seed that is its own.
+
+    `images` is the split of the data set it came from, for proxies that look at more of it; None without one.
+    """
 
     inputs: Tensor
     targets: Tensor
     seed: int = 0
+    images: "Images | None" = None
+
+
+class Images(Protocol):
+    """A split of a data set: datasets.ImageData and large_images.LargeImages are such."""
+
+    classes: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    augmentation: "Augmenting"
+
+    def __len__(self) -> int: ...
+
+    def render(self, draws: BatchDraws, device: torch.device) -> Batch:
+        """Augmented images: a pure function of the draws."""
+
+    def plain(self, indices: Tensor, device: torch.device) -> Batch:
+        """Images as they are evaluated."""
+
+
+class Augmenting(Protocol):
+    """Draws from torch's global generator what `Images.render` then applies."""
+
+    size: int
+
+    def draw(self, count: int) -> Tensor: ...
+
+
+def seed_of(indices: Tensor) -> int:
+    """The seed of a minibatch of these images (n), in this order."""
+    return zlib.crc32(indices.numpy().tobytes())
 
 
 def draw_pass(images: int, batch_size: int, augmentation: Augmentation) -> Iterator[BatchDraws]:

@@ -78,4 +78,6 @@ class Checkpoints:
         best = self.load(self.best)["epochs"] if self.best.is_file() else 0
         if best > epoch:  # the best up to `epoch` is gone: what follows is compared with `epoch` itself
             content["best_epoch"] = epoch
+            with replacing(self.best) as temporary:
+                torch.save(content, temporary)
         return content

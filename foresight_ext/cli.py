@@ -59,8 +59,11 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
 
 
 @contextmanager
-def console_log() -> Iterator[None]:
-    """While this is entered, what is logged is printed on standard output."""
+def console_log(talks: bool = True) -> Iterator[None]:
+    """While this is entered, what is logged is printed on standard output, if this process `talks`."""
+    if not talks:
+        yield
+        return
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     root, level = logging.getLogger(), logging.getLogger().level
@@ -98,6 +101,20 @@ def one_of(registry: Registry) -> Callable[[str], str]:
         except UserError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
         return text
+
+    return parse
+
+
+def some_of(check: Callable[[str], object]) -> Callable[[str], str]:
+    """An option type: names with commas between, of which `check` says by a UserError what is wrong."""
+
+    def parse(text: str) -> str:
+        names = ",".join(name.strip() for name in text.split(","))
+        try:
+            check(names)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return names
 
     return parse
 
@@ -238,20 +255,38 @@ def _add_dataset_options(parser: Parser, dataset: str) -> None:
     )
 
 
-def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None:
-    """The options of search and validation. Defaults that differ between spaces are arguments."""
+def add_pipeline_options(
+    parser: Parser,
+    batch_size: int,
+    seed: int = 0,
+    dataset: str | None = "cifar10",
+    stages: Sequence[str] = ("all", "search", "validation"),
+) -> None:
+    """The options of search and validation. Defaults that differ between spaces are arguments.
+
+    `dataset` None: of a fixed one. `stages` are the choices of --stage.
+    """
     from foresight_ext.measures import PROXIES
+    from foresight_ext.measures.combination import COMBINATIONS, parts_of
     from foresight_ext.orders import ORDERS
 
     number = whole_number(1)
-    add_common_options(parser, seed, save="zerocostpt")
+    add_common_options(parser, seed, save="zerocostpt", dataset=dataset)
     parser.option(
         "--metrics",
         "--metric",
-        type=one_of(PROXIES),
+        type=some_of(parts_of),
         default="jacob",
+        metavar="NAME[,NAME...]",
+        help=f"the zero-cost proxy, or several with commas between, out of {', '.join(PROXIES)}",
+    )
+    parser.option(
+        "--combine",
+        type=one_of(COMBINATIONS),
+        default="rank",
         metavar="NAME",
-        help=f"the zero-cost proxy, one of {', '.join(PROXIES)}",
+        help="with several --metrics: rank (each ranks the networks, and ranks are added) or vote (how many "
+        "other networks are beaten by majority)",
     )
     parser.option(
         "--edge_decision",
@@ -269,9 +304,9 @@ def add_pipeline_options(parser: Parser, batch_size: int, seed: int = 0) -> None
     )
     parser.option(
         "--stage",
-        choices=("all", "search", "validation"),
-        default="all",
-        help="all, search (make the pool) or validation (of a pool that was made)",
+        choices=stages,
+        default=stages[0],
+        help="all, or one alone, which goes on with what the one before has made",
     )
 
 

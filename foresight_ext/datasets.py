@@ -2,7 +2,6 @@
 
 import argparse
 import socket
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from foresight_ext.augmentation import Augmentation
-from foresight_ext.batches import Batch, BatchDraws
+from foresight_ext.batches import Batch, BatchDraws, seed_of
 from foresight_ext.errors import UserError, reason
 from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.pickles import load_arrays
@@ -75,14 +74,18 @@ class ImageData:
 
     def _batch(self, images: Tensor, indices: Tensor, device: torch.device) -> Batch:
         inputs = normalised(images.to(device), self.mean, self.std)
-        seed = zlib.crc32(indices.numpy().tobytes())
-        return Batch(inputs, self.labels[indices].to(device), seed)
+        return Batch(inputs, self.labels[indices].to(device), seed_of(indices), self)
 
 
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Bytes (n x 3 x H x W) as numbers less the channels' mean, by their standard deviation."""
     mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (mean, std))
     return images.float().div_(255).sub_(mean).div_(std)
+
+
+def mixed_order(images: int) -> Tensor:
+    """The order of files that lie sorted by class: fixed, and the first of them mix the classes."""
+    return torch.randperm(images, generator=torch.Generator().manual_seed(0))
 
 
 def load_as_asked(options: argparse.Namespace, split: str) -> ImageData:
@@ -269,7 +272,7 @@ def _folder(request: Request) -> ImageData:
     samples, training = found.samples, request.root / "train"
     if training.is_dir() and found.classes != sorted(e.name for e in training.iterdir() if e.is_dir()):
         raise UserError(f"--data {request.root}: {place.name}/ and train/ have different class folders")
-    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).tolist()
+    order = mixed_order(len(samples)).tolist()
     labels = torch.tensor([samples[index][1] for index in order])
     files = [samples[index][0] for index in order]
     return ImageData(

@@ -13,8 +13,8 @@ import torchvision.transforms.functional as TF
 from PIL import Image
 from torch import Tensor
 
-from foresight_ext.batches import Batch, BatchDraws
-from foresight_ext.datasets import DEFAULT_ROOT, normalised
+from foresight_ext.batches import Batch, BatchDraws, seed_of
+from foresight_ext.datasets import DEFAULT_ROOT, mixed_order, normalised
 from foresight_ext.errors import UserError, reason
 
 MEAN = (0.485, 0.456, 0.406)
@@ -80,10 +80,13 @@ def crop_box(height: int, width: int, drawn: list[float]) -> tuple[int, int, int
 class LargeImages:
     """One split of photographs. `read` gives an image (RGB) and its label for an index.
 
+    `mixed` numbers the images anew, once and for all, because they lie sorted by class.
     Evaluation takes the centre (`size`) of the image whose shorter side is resized to 8/7 of that.
     """
 
     name = "imagenet"
+    mean = MEAN
+    std = STD
 
     def __init__(
         self,
@@ -92,12 +95,14 @@ class LargeImages:
         read: Callable[[int], tuple[Image.Image, int]],
         workers: int,
         size: int = 224,
+        mixed: bool = False,
     ):
         self.classes = classes
         self.augmentation = LargeAugmentation(size)
         self._count = count
         self._read = read
         self._workers = workers
+        self._order = mixed_order(count) if mixed else torch.arange(count)
 
     def __len__(self) -> int:
         return self._count
@@ -111,16 +116,18 @@ class LargeImages:
         return self._batch(indices, [None] * len(indices), device)
 
     def _batch(self, indices: Tensor, rows, device: torch.device) -> Batch:
+        order = self._order[indices].tolist()
         if self._workers <= 1:
-            pairs = [self._one(index, row) for index, row in zip(indices.tolist(), rows)]
+            pairs = [self._one(index, row) for index, row in zip(order, rows)]
         else:
             with ThreadPoolExecutor(self._workers) as pool:
-                pairs = list(pool.map(self._one, indices.tolist(), rows))
+                pairs = list(pool.map(self._one, order, rows))
         images, labels = (
             torch.stack([image for image, _ in pairs]),
             torch.tensor([label for _, label in pairs]),
         )
-        return Batch(normalised(images.to(device), MEAN, STD), labels.to(device))
+        inputs = normalised(images.to(device), self.mean, self.std)
+        return Batch(inputs, labels.to(device), seed_of(indices), self)
 
     def _one(self, index: int, row: Tensor | None) -> tuple[Tensor, int]:
         image, label = self._read(index)
@@ -143,7 +150,7 @@ def open_imagenet(root: Path | None, split: str, workers: int, size: int = 224) 
     if (root / folder).is_dir():
         return _from_folders(root, folder, workers, size)
     if file.is_file():
-        return _from_hdf5(file, workers, size)
+        return _from_hdf5(file, workers, size, mixed=folder == "train")
     raise UserError(f"--data {root} has neither a folder {folder}/ of class folders nor {file.name}")
 
 
@@ -160,10 +167,10 @@ def _from_folders(root: Path, folder: str, workers: int, size: int) -> LargeImag
         path, label = found.samples[index]
         return _decoded(path, path), label
 
-    return LargeImages(len(found.samples), len(found.classes), read, workers, size)
+    return LargeImages(len(found.samples), len(found.classes), read, workers, size, mixed=folder == "train")
 
 
-def _from_hdf5(file: Path, workers: int, size: int) -> LargeImages:
+def _from_hdf5(file: Path, workers: int, size: int, mixed: bool) -> LargeImages:
     """A group for each image, named by its index, with `data` (H x W x 3 bytes, or a JPEG) and `target`."""
     try:
         import h5py
@@ -184,7 +191,7 @@ def _from_hdf5(file: Path, workers: int, size: int) -> LargeImages:
             return _decoded(io.BytesIO(data.tobytes()), f"image {index} of {file}"), label
         return Image.fromarray(data).convert("RGB"), label
 
-    return LargeImages(len(content), 1000, read, workers, size)
+    return LargeImages(len(content), 1000, read, workers, size, mixed)
 
 
 def _decoded(source: str | io.BytesIO, name: str) -> Image.Image:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from foresight_ext import datasets
+from foresight_ext.batches import Images
 from foresight_ext.devices import choose_device, prepare
 from foresight_ext.drawing import drawing_image, save_drawing, text_drawing
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_json
-from foresight_ext.measures import PROXIES
+from foresight_ext.measures.combination import parts_of
 from foresight_ext.orders import ORDERS, Decision, Pruning
 from foresight_ext.progress import Progress, in_words
 from foresight_ext.results import BEST, POOL
@@ -23,7 +24,15 @@ from foresight_ext.runs import LOG, Journal, RunFolder, environment
 from foresight_ext.search import PoolSearch
 from foresight_ext.space import Space
 from foresight_ext.supernet import Supernet
-from foresight_ext.validation import best_genotype, draw_validation, validation_scores
+from foresight_ext.validation import (
+    Row,
+    best_genotype,
+    combined,
+    draw_validation,
+    summed,
+    validation_scores,
+)
+from foresight_ext.watching import watched_proxy_of
 
 SUMMARY = "summary.json"
 PICTURES = (".svg", ".png")
@@ -38,7 +47,8 @@ class Pipeline:
     """One run of one space. `options` are those of cli.add_pipeline_options.
 
     `answer` looks a genotype up in the space's benchmark; None if there is none, and `no_answer` then
-    says what to do about it (empty for spaces without a benchmark).
+    says what to do about it (empty for spaces without a benchmark). `open_data` opens the training images;
+    None opens the data set that the options ask for.
     """
 
     def __init__(
@@ -47,20 +57,33 @@ class Pipeline:
         options: argparse.Namespace,
         answer: Callable[[str], Answer] | None = None,
         no_answer: str = "",
+        open_data: Callable[[], Images] | None = None,
     ):
         self.space = space
         self.options = options
         self.answer = answer
         self.no_answer = no_answer
-        self.proxy = PROXIES.get(options.metrics)
+        self._open_data = open_data or (lambda: datasets.load_as_asked(options, "train"))
+        self.proxy = watched_proxy_of(options.metrics, options.combine)
+        self._parts = tuple(parts_of(options.metrics))
+        self._several = len(self._parts) > 1
+        # with one name --combine means nothing, so it is no setting then
+        self._combine = {"combine": options.combine} if "," in options.metrics else {}
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, which `run` makes."""
+        options = self.options
+        name = [options.save, f"seed{options.seed}", options.dataset, options.metrics.replace(",", "+")]
+        name += [*self._combine.values(), options.edge_decision]
+        return options.out / self.space.name / "-".join(name)
 
     def run(self) -> int:
         """Run the stages that --stage names and report; returns the exit code."""
         options = self.options
         prepare(options.threads)
         self.device, why = choose_device(options.device, options.gpu)
-        name = [options.save, f"seed{options.seed}", options.dataset, options.metrics, options.edge_decision]
-        path = options.out / self.space.name / "-".join(name)
+        path = self.path
         # what can be wrong is found out before the folder is made or emptied
         if options.stage == "validation":
             if options.force:
@@ -98,17 +121,16 @@ class Pipeline:
         if self.options.stage == "search":
             _log.info("the pool: %s", self.folder.path / POOL)
             return
-        totals = self._validate(pool)
-        self._report(pool, totals)
+        sums = self._validate(pool)
+        self._report(pool, sums)
 
     @cached_property
-    def data(self) -> datasets.ImageData:
+    def data(self) -> Images:
         """The training images, opened when a stage first needs them."""
-        options = self.options
-        data = datasets.load_as_asked(options, "train")
+        data = self._open_data()
         if len(data) < 2:
             raise UserError(
-                f"--dataset {options.dataset}: 2 training images are needed, there is {len(data)}"
+                f"--dataset {self.options.dataset}: 2 training images are needed, there is {len(data)}"
             )
         return data
 
@@ -118,7 +140,7 @@ class Pipeline:
         names += ["batch_size", "image_size", "mean", "std"]
         settings = {name: getattr(self.options, name) for name in names}
         settings["data"] = str(self.options.data or datasets.DEFAULT_ROOT)
-        return {"search_space": self.space.name, **settings, **self.space.settings()}
+        return {"search_space": self.space.name, **settings, **self._combine, **self.space.settings()}
 
     # ---- search ----
 
@@ -128,11 +150,12 @@ class Pipeline:
         if path.is_file():
             return _networks(path)
         options, data = self.options, self.data
-        half = len(data) // 2
-        if options.batch_size > half:
+        images = self.space.search_images(len(data))
+        if options.batch_size > images:
             _log.info(
-                "search: minibatches have %s, half of the training images, not the %d asked for",
-                _counted(half, "image"),
+                "search: minibatches have %s, %s of the training images, not the %d asked for",
+                _counted(images, "image"),
+                "half" if images < len(data) else "all",
                 options.batch_size,
             )
         search = PoolSearch(
@@ -193,19 +216,19 @@ class Pipeline:
 
     # ---- validation ----
 
-    def _validate(self, pool: list[str]) -> dict[str, float]:
-        """Summed score of each distinct genotype; computes what the journal does not hold yet."""
+    def _validate(self, pool: list[str]) -> dict[str, Row]:
+        """Summed scores of each distinct genotype; computes what the journal does not hold yet."""
         path = self.folder.path / BEST
         journal = self.folder.journal("validation")
         distinct = list(dict.fromkeys(pool))
-        done: dict[str, list[float]] = {genotype: [] for genotype in distinct}
+        done: dict[str, list[Row]] = {genotype: [] for genotype in distinct}
         for number, entry in enumerate(journal.entries, start=1):
             try:
-                done[entry["genotype"]].append(float(entry["score"]))
+                done[entry["genotype"]].append(self._row(entry))
             except (KeyError, TypeError, ValueError):
                 raise journal.damaged(number) from None
         if path.is_file() and all(done.values()):
-            return {genotype: math.fsum(scores) for genotype, scores in done.items()}
+            return {genotype: summed(rows) for genotype, rows in done.items()}
         options, data = self.options, self.data
         images = min(options.validate_rounds * options.batch_size, len(data))
         rounds = math.ceil(images / options.batch_size)
@@ -230,24 +253,47 @@ class Pipeline:
             for index, validated in enumerate(validation):
                 clock, genotype = _Clock(), validated.genotype
 
-                def report(score: float, genotype: str = genotype, clock: _Clock = clock) -> None:
-                    journal.append({"genotype": genotype, "score": _plain(score), "seconds": clock.lap()})
+                def report(row: Row, genotype: str = genotype, clock: _Clock = clock) -> None:
+                    journal.append({"genotype": genotype, **self._scored_row(row), "seconds": clock.lap()})
                     progress.step()
 
                 before = len(done[genotype])
                 done[genotype] = validation_scores(
                     validated, self.proxy, data, self.device, done[genotype], report
                 )
-                total = math.fsum(done[genotype])
+                row = summed(done[genotype])
                 if before < len(done[genotype]):
-                    _log.info("validation: %.4f for %s", total, genotype)
-                board.add_scalar("pool_scores", total, index)
-            totals = {genotype: math.fsum(scores) for genotype, scores in done.items()}
+                    _log.info("validation: %s for %s", self._told(row), genotype)
+                if not self._several:
+                    board.add_scalar("pool_scores", row[0], index)
+            sums = {genotype: summed(rows) for genotype, rows in done.items()}
+            totals = combined(self.proxy, sums)
+            if self._several:  # what compares networks is known once all are scored
+                for index, total in enumerate(totals.values()):
+                    board.add_scalar("pool_scores", total, index)
             best = best_genotype(totals)
             for cell in self.space.cells(best):
                 board.add_image(cell.name, drawing_image(cell), dataformats="HWC")
         write_json(path, {"search_space": self.space.name, "dataset": options.dataset, "networks": best})
-        return totals
+        return sums
+
+    def _scored_row(self, row: Row) -> dict[str, Any]:
+        """A minibatch's scores for the journal."""
+        if self._several:
+            return {"scores": {part: _plain(score) for part, score in zip(self._parts, row)}}
+        return {"score": _plain(row[0])}
+
+    def _row(self, entry: dict[str, Any]) -> Row:
+        """The scores in a journal's entry; KeyError, TypeError or ValueError if it is damaged."""
+        if self._several:
+            return tuple(float(entry["scores"][part]) for part in self._parts)
+        return (float(entry["score"]),)
+
+    def _told(self, row: Row) -> str:
+        """A network's summed scores in words."""
+        if self._several:
+            return ", ".join(f"{part} {score:.4f}" for part, score in zip(self._parts, row))
+        return f"{row[0]:.4f}"
 
     def _tensorboard(self):
         from torch.utils.tensorboard import SummaryWriter
@@ -256,7 +302,8 @@ class Pipeline:
 
     # ---- report ----
 
-    def _report(self, pool: list[str], totals: dict[str, float]) -> None:
+    def _report(self, pool: list[str], sums: dict[str, Row]) -> None:
+        totals = combined(self.proxy, sums)
         [best] = _networks(self.folder.path / BEST)
         answer, no_answer = self._answer(best)
         seconds = {stage: self.folder.journal(stage).seconds for stage in ("search", "validation")}
@@ -268,9 +315,11 @@ class Pipeline:
                 "dataset": options.dataset,
                 "seed": options.seed,
                 "metrics": options.metrics,
+                **self._combine,
                 "edge_decision": options.edge_decision,
                 "genotype": best,
                 "scores": {genotype: _plain(total) for genotype, total in totals.items()},
+                **self._part_scores(sums),
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
                 "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
                 "rank": answer and {name: held["rank"] for name, held in answer.items()},
@@ -286,7 +335,8 @@ class Pipeline:
                     save_drawing(cell, file)
         _log.info("")
         _log.info("%12s  %5s  network", "score", "found")
-        for genotype in sorted(totals, key=lambda one: -totals[one]):
+        # usable scores first: the best, the others, then what is never chosen
+        for genotype in sorted(totals, key=lambda one: -totals[one] if totals[one] < math.inf else math.inf):
             _log.info("%12.4f  %4dx  %s", totals[genotype], pool.count(genotype), genotype)
         _log.info("")
         for name, held in (answer or {}).items():
@@ -304,6 +354,14 @@ class Pipeline:
             _log.info("%s took %s", stage, in_words(value))
         pictures = ", ".join(sorted(p.name for p in self.folder.path.iterdir() if p.suffix in PICTURES))
         _log.info("in the run folder: %s, %s, %s, %s, %s, tensorboard/", POOL, BEST, SUMMARY, pictures, LOG)
+
+    def _part_scores(self, sums: dict[str, Row]) -> dict[str, Any]:
+        """For the summary: of several proxies, each one's summed scores, such that higher is better."""
+        if not self._several:
+            return {}
+        columns = zip(*sums.values())
+        parts = {part: dict(zip(sums, map(_plain, column))) for part, column in zip(self._parts, columns)}
+        return {"part_scores": parts}
 
     def _answer(self, genotype: str) -> tuple[Answer | None, str]:
         """What the benchmark says, or why it says nothing."""

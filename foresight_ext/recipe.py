@@ -1,7 +1,9 @@
 """How a network is trained: the numbers of a recipe and the schedules they make."""
 
+import argparse
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD as the DARTS spaces are retrained (Liu et al. 2019).
+    """SGD as the DARTS spaces are retrained (Liu et al. 2019), and with `nesterov` NAS-Bench-201's networks.
 
     `decay` multiplies the learning rate after every epoch; None lets it fall to 0 along a cosine.
     `cutout_length` is the side of the square that is blanked in every training image, 0 for none.
@@ -27,6 +29,13 @@ class Recipe:
     drop_path_prob: float = 0.0
     cutout_length: int = 0
     label_smoothing: float = 0.0
+    nesterov: bool = False
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, batch_size: int, **more: Any) -> "Recipe":
+        """What the options of cli.add_training_options say, and `more`."""
+        same = ("epochs", "learning_rate", "momentum", "weight_decay", "grad_clip")
+        return cls(batch_size=batch_size, **{name: getattr(options, name) for name in same}, **more)
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate in an epoch, counted from 0."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
 from foresight_ext.measures import Proxy
+from foresight_ext.measures.combination import signed
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernet import Mixing, Supernet, drop, remove
 
@@ -15,8 +16,8 @@ def scores(proxy: Proxy, supernet: Supernet, mixings: Sequence[Mixing], batch: B
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))
-    sign = 1 if proxy.higher_is_better else -1
-    score = dict(zip(distinct, (sign * s for s in proxy.score_mixings(supernet, distinct, batch))))
+    found = proxy.score_mixings(supernet, distinct, batch)
+    score = {mixing: signed(proxy, one) for mixing, one in zip(distinct, found)}
     return [score[mixing] for mixing in effective]
 
 

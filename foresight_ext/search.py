@@ -38,7 +38,7 @@ class PoolSearch:
     """A pool of discretisations (Zero-Cost-PT, algorithm 1). Draw a member, score it then or elsewhere.
 
     Members are drawn in order, `draw` by `draw`, from the run's own random streams; `discretise` is a pure
-    function of a member's draws. The images are the first half of `data`.
+    function of a member's draws. The images are the first of `data`, half of them as a rule.
     """
 
     def __init__(
@@ -96,8 +96,9 @@ class PoolSearch:
 
     def _batches(self) -> Iterator[BatchDraws]:
         """Minibatches without end, in the official order of draws."""
+        images = self.space.search_images(len(self.data))
         while True:
-            for draws in draw_pass(len(self.data) // 2, self.batch_size, self.data.augmentation):
+            for draws in draw_pass(images, self.batch_size, self.data.augmentation):
                 yield draws
                 if self.space.new_pass_for_each_batch:
                     break

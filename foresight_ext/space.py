@@ -22,6 +22,10 @@ class Space(ABC):
     name: str
     new_pass_for_each_batch: bool
 
+    def search_images(self, images: int) -> int:
+        """How many of so many training images, the first ones, the search takes its minibatches from."""
+        return images // 2
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """The skeleton's settings by the names of their options, for config.json."""

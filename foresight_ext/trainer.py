@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
+from foresight_ext.batches import Batch, Images
 from foresight_ext.distributed import Processes
 from foresight_ext.recipe import Recipe
-from foresight_ext.training_data import Images, TrainingDraws, cut_out, read_ahead
+from foresight_ext.training_data import TrainingDraws, cut_out, read_ahead
 
 _CHECK_EVERY = 50  # minibatches between two looks at the loss: each makes the CPU wait for the GPU
 
@@ -71,7 +71,11 @@ class Trainer:
         model = processes.wrap(self.network, all_used)
         self.model = torch.compile(model) if compiled else model
         self.optimizer = torch.optim.SGD(
-            network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
+            network.parameters(),
+            recipe.learning_rate,
+            recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.nesterov,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp)
 

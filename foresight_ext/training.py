@@ -1,4 +1,4 @@
-"""A training from start to end: its run folder, its protocol, its checkpoints and what it reports.
+"""A training from start to end: its run folder, its protocol, its checkpoints, its result.
 
 It knows no search space: it is given a way to build the network and a way to open the data's splits.
 """
@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from foresight_ext.batches import Images
 from foresight_ext.checkpoints import Checkpoints
-from foresight_ext.distributed import Processes, joined
+from foresight_ext.distributed import Processes, device_of, joined
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_json
-from foresight_ext.progress import TrainingProgress, in_words
+from foresight_ext.progress import TrainingProgress
 from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.recipe import Recipe
 from foresight_ext.runs import RunFolder, environment
-from foresight_ext.trainer import NotFinite, Score, Trainer
-from foresight_ext.training_data import Images, batch_sizes, draw_epoch, hold_out
+from foresight_ext.trainer import NotFinite, Trainer
+from foresight_ext.training_data import DividedImages, draw_epoch
+from foresight_ext.training_log import Curves, TrainingLog
 
 RESULT = "result.json"
 PROTOCOLS = ("holdout", "official")
@@ -63,6 +65,38 @@ def train(job: Job, open_split: Callable[[str], Images], options: argparse.Names
         return _Training(job, open_split, options, processes).run()
 
 
+def check(recipe: Recipe, open_split: Callable[[str], Images], options: argparse.Namespace) -> None:
+    """UserError for what a training would find wrong before its first epoch; other long work can go first."""
+    count = options.nproc_per_node
+    device, _ = device_of(0, count, options.device, options.gpu)
+    _check_options(recipe, options, device, count)
+    _divided(recipe, open_split, options, count)
+
+
+def _check_options(recipe: Recipe, options: argparse.Namespace, device: torch.device, count: int) -> None:
+    if options.amp and device.type != "cuda":
+        raise UserError("--amp needs a GPU, and this training runs on the CPU: leave it out")
+    if options.force and options.resume_epoch:
+        raise UserError(
+            f"--force deletes the checkpoint that --resume_epoch {options.resume_epoch} needs: "
+            "leave one of them out"
+        )
+    if recipe.batch_size < 2 * count:
+        raise UserError(
+            f"a batch size of {recipe.batch_size} is too small for {count} process"
+            f"{'es' * (count > 1)}: batch norm needs two images in each"
+        )
+
+
+def _divided(
+    recipe: Recipe, open_split: Callable[[str], Images], options: argparse.Namespace, count: int
+) -> DividedImages:
+    """Both splits, opened at once so that a missing one is found before the training."""
+    train, test = open_split("train"), open_split("test")
+    official = options.protocol == "official"
+    return DividedImages(train, test, official, options.seed, recipe.batch_size, count, options.fast)
+
+
 @contextmanager
 def _training_arithmetic(threads: int | None) -> Iterator[None]:
     """CPU threads, and what is fast on a GPU: TF32 and tuned convolutions, which scoring must not use."""
@@ -89,6 +123,7 @@ class _Training:
         # what each epoch is judged by, in reports and as a key
         self.judge, self.judged = ("test", "test") if self.official else ("held-out", "held_out")
         self.checkpoints = Checkpoints(job.path, options.ckpt_interval)
+        self.log = TrainingLog(job.name, job.recipe, options, processes)
 
     def run(self) -> dict[str, Any]:
         if not self.processes.is_first:  # waits until the first has found all in order, and downloaded it
@@ -96,16 +131,16 @@ class _Training:
             if begin is None:  # the first has told why
                 raise SystemExit(2)
             if not begin["finished"]:
-                self._open_data()
+                self.images = self._divided()
                 self._train(None, begin["checkpoint"])
             return {}
         result_file = self.job.path / RESULT
         try:
-            self._check_options()
+            _check_options(self.recipe, self.options, self.processes.device, self.processes.count)
             finished = not self.options.force and not self.options.resume_epoch and result_file.is_file()
             result = _read(result_file) if finished else None
             if result is None:
-                self._open_data()
+                self.images = self._divided()
             folder, checkpoint = self._open_folder(result is not None)
         except BaseException:
             self.processes.share(None)
@@ -119,12 +154,18 @@ class _Training:
                 write_json(result_file, result)
             else:
                 _log.info("training finished before, nothing to compute: --force would start afresh")
-            self._report(result)
+            try:
+                self.log.result(result)
+            except (KeyError, TypeError):
+                raise _damaged(result_file) from None
         finally:
             logging.getLogger().removeHandler(log_file)
             log_file.close()
             folder.close()
         return result
+
+    def _divided(self) -> DividedImages:
+        return _divided(self.recipe, self.open_split, self.options, self.processes.count)
 
     def _open_folder(self, finished: bool) -> tuple[RunFolder, dict[str, Any] | None]:
         """The run's folder, and the checkpoint to go on from: None if there is none or nothing to do."""
@@ -141,21 +182,6 @@ class _Training:
             folder.close()
             raise
 
-    def _check_options(self) -> None:
-        options, count = self.options, self.processes.count
-        if options.amp and self.processes.device.type != "cuda":
-            raise UserError("--amp needs a GPU, and this training runs on the CPU: leave it out")
-        if options.force and options.resume_epoch:
-            raise UserError(
-                f"--force deletes the checkpoint that --resume_epoch {options.resume_epoch} needs: "
-                "leave one of them out"
-            )
-        if self.recipe.batch_size < 2 * count:
-            raise UserError(
-                f"a batch size of {self.recipe.batch_size} is too small for {count} process"
-                f"{'es' * (count > 1)}: batch norm needs two images in each"
-            )
-
     def _settings(self) -> dict[str, Any]:
         """What makes the result."""
         names = ("seed", "protocol", "amp", "compile", "fast")
@@ -167,35 +193,12 @@ class _Training:
             "processes": self.processes.count,
         }
 
-    def _open_data(self) -> None:
-        """Open both splits, so that a missing one is found before the training, and divide the images."""
-        recipe, least = self.recipe, 2 * self.processes.count
-        self.images = self.open_split("train")
-        self.test = self.open_split("test")
-        if self.official:
-            self.learned = torch.arange(len(self.images))
-            self.judging, self.judged_by = self.test, torch.arange(len(self.test))
-        else:
-            self.learned, held_out = hold_out(len(self.images), self.options.seed)
-            self.judging, self.judged_by = self.images, held_out
-        self.tested = torch.arange(len(self.test))
-        self.sizes = batch_sizes(len(self.learned), recipe.batch_size, least)
-        if not self.sizes:
-            raise UserError(f"{len(self.learned)} images to train on are too few: {least} are needed")
-        if self.options.fast:
-            self.sizes = self.sizes[:1]
-            self.judged_by, self.tested = (
-                indices[: recipe.batch_size] for indices in (self.judged_by, self.tested)
-            )
-
-    # ---- training ----
-
     def _train(self, folder: RunFolder | None, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
         """Train what a checkpoint leaves to train; the result. Only the first process has a folder."""
         seed, recipe, processes = self.options.seed, self.recipe, self.processes
         seed_everything(seed)
-        network = self.job.build(self.images.classes)
-        size = self.images.augmentation.size
+        network = self.job.build(self.images.train.classes)
+        size = self.images.train.augmentation.size
         trainer = Trainer(
             network,
             recipe,
@@ -205,25 +208,25 @@ class _Training:
             amp=self.options.amp,
             compiled=self.options.compile,
         )
+        accuracy = f"{self.judged}_accuracy"
         entries: list[dict[str, Any]] = []
         best = 0
         if checkpoint is not None:
             trainer.load(checkpoint)
             entries, best = checkpoint["entries"], checkpoint["best_epoch"]
         if folder is not None:
-            self._announce(network, len(entries))
+            self.log.begin(_parameters(network), self.images, len(entries))
             journal = folder.journal("training")
             journal.cut(len(entries))
             for entry in entries[len(journal.entries) :]:  # killed between the checkpoint and the journal
                 journal.append(entry)
-        progress = TrainingProgress(recipe.epochs, sum(self.sizes), len(entries))
-        with _board(folder) as board:
+        progress = TrainingProgress(recipe.epochs, sum(self.images.sizes), len(entries))
+        with Curves.of(folder and folder.path) as curves:
             for entry in entries:
-                _show(board, entry)  # TensorBoard writes late: a killed process may have lost some
+                curves.show(entry)  # TensorBoard writes late: a killed process may have lost some
             for epoch in range(len(entries), recipe.epochs):
                 seed_everything(seed, epoch, processes.rank)
                 entry = self._epoch(trainer, epoch, progress)
-                accuracy = f"{self.judged}_accuracy"
                 if best == 0 or entry[accuracy] > entries[best - 1][accuracy]:
                     best = epoch + 1
                 seconds, left = progress.end_epoch()
@@ -233,20 +236,22 @@ class _Training:
                     state = {"epochs": epoch + 1, "entries": entries, "best_epoch": best}
                     self.checkpoints.save({**state, **trainer.state()})
                     journal.append(entry)
-                    _show(board, entry)
-                    self._say(entries, best, progress.speed, left)
+                    curves.show(entry)
+                    best_yet = f"{entries[best - 1][accuracy]:.2f}%, epoch {best}"
+                    self.log.epoch(entry, self.judge, entry[accuracy], best_yet, progress.speed, left)
         return self._result(trainer, entries, best)
 
     def _epoch(self, trainer: Trainer, epoch: int, progress: TrainingProgress) -> dict[str, Any]:
         """Train for an epoch and judge it: the journal's entry."""
-        recipe = self.recipe
+        recipe, images = self.recipe, self.images
         draws = draw_epoch(
-            self.images, self.learned, self.sizes, recipe.cutout_length, self.options.seed, epoch
+            images.train, images.learned, images.sizes, recipe.cutout_length, self.options.seed, epoch
         )
         try:
-            trained = trainer.train_epoch(self.images, draws, epoch, progress.step)
+            trained = trainer.train_epoch(images.train, draws, epoch, progress.step)
             progress.trained()
-            judged = self._evaluate(trainer, [trainer.network], self.judging, self.judged_by)[0]
+            judging = (images.judging, images.judged_by, recipe.batch_size)
+            [judged] = trainer.evaluate([trainer.network], *judging)
             if not math.isfinite(judged.loss):
                 raise NotFinite
         except NotFinite:
@@ -266,70 +271,9 @@ class _Training:
             **{f"{self.judged}_{name}": value for name, value in judged._asdict().items()},
         }
 
-    def _evaluate(
-        self, trainer: Trainer, networks: list[nn.Module], images: Images, indices: Tensor
-    ) -> list[Score]:
-        return trainer.evaluate(networks, images, indices, self.recipe.batch_size)
-
-    # ---- reports ----
-
-    def _announce(self, network: nn.Module, done: int) -> None:
-        options, recipe, count = self.options, self.recipe, self.processes.count
-        _log.info(
-            "training %s: %.3f million parameters, seed %d, on %s",
-            self.job.name,
-            _parameters(network) / 1e6,
-            options.seed,
-            self.processes.why,
-        )
-        if self.official:
-            _log.info(
-                "protocol official: trains on all %d images, reads test accuracy (%d images) every epoch and "
-                "chooses the best epoch by it, as the official code does",
-                len(self.learned),
-                len(self.test),
-            )
-        else:
-            _log.info(
-                "protocol holdout: trains on %d images, chooses the best epoch by %d held out; the %d test "
-                "images are read once, at the end",
-                len(self.learned),
-                len(self.images) - len(self.learned),
-                len(self.test),
-            )
-        split = f", split over {count} processes: the effective batch is {recipe.batch_size}"
-        _log.info("%d epochs, minibatches of %d%s", recipe.epochs, recipe.batch_size, split * (count > 1))
-        left_out = len(self.learned) - sum(self.sizes)
-        if options.fast:
-            _log.info("--FAST: ONE MINIBATCH PER EPOCH, ONE TO EVALUATE: THE ACCURACIES MEAN NOTHING")
-        elif left_out:
-            what = "batch norm needs two images in each process"
-            _log.info("each epoch leaves out a last minibatch of %d: %s", left_out, what)
-        if done:
-            _log.info("training: going on after %d of %d epochs", done, recipe.epochs)
-
-    def _say(self, entries: list[dict[str, Any]], best: int, speed: float, left: float) -> None:
-        entry, accuracy = entries[-1], f"{self.judged}_accuracy"
-        _log.info(
-            "epoch %d of %d (%s): learning rate %.5f, train loss %.4f, train accuracy %.2f%%, "
-            "%s accuracy %.2f%% (best %.2f%%, epoch %d), %.0f images/s, %s, about %s to go",
-            entry["epoch"],
-            self.recipe.epochs,
-            self.options.protocol,
-            entry["learning_rate"],
-            entry["train_loss"],
-            entry["train_accuracy"],
-            self.judge,
-            entry[accuracy],
-            entries[best - 1][accuracy],
-            best,
-            speed,
-            in_words(entry["seconds"]),
-            in_words(left),
-        )
-
     def _result(self, trainer: Trainer, entries: list[dict[str, Any]], best: int) -> dict[str, Any]:
         """What the training came to; reads the test images unless every epoch did."""
+        images = self.images
         judged = {"last": entries[-1], "best": entries[best - 1]}
         chosen = {which: entry[f"{self.judged}_accuracy"] for which, entry in judged.items()}
         if self.official:
@@ -341,7 +285,7 @@ class _Training:
                 state = self.checkpoints.load(self.checkpoints.best) if self.processes.is_first else None
                 networks.append(copy.deepcopy(trainer.network))
                 networks[1].load_state_dict(self.processes.share(state)["network"])
-            tested = self._evaluate(trainer, networks, self.test, self.tested)
+            tested = trainer.evaluate(networks, images.test, images.tested, self.recipe.batch_size)
             by_name = {"last": tested[0], "best": tested[-1]}
             scores = {
                 "held_out_accuracy": chosen,
@@ -364,24 +308,6 @@ class _Training:
             "seconds": round(sum(entry["seconds"] for entry in entries), 3),
         }
 
-    def _report(self, result: dict[str, Any]) -> None:
-        try:
-            accuracy, best = result["test_accuracy"], result["best_epoch"]
-            _log.info(
-                "test accuracy (protocol %s%s): %.2f%% after the last epoch (%d), "
-                "%.2f%% after the best by %s (%d)",
-                result["protocol"],
-                ", --fast: MEANS NOTHING" * result["fast"],
-                accuracy["last"],
-                result["epochs"],
-                accuracy["best"],
-                result["best_epoch_chosen_by"],
-                best,
-            )
-            _log.info("training took %s", in_words(result["seconds"]))
-        except (KeyError, TypeError):
-            raise _damaged(self.job.path / RESULT) from None
-
 
 def _parameters(network: nn.Module) -> int:
     """Parameters without the auxiliary head, which is for training only."""
@@ -398,23 +324,3 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _damaged(path: Path) -> UserError:
     return UserError(f"{path} is damaged: delete it, and the same command makes it again")
-
-
-@contextmanager
-def _board(folder: RunFolder | None) -> Iterator[Any]:
-    """TensorBoard's writer of a run folder; None without one."""
-    if folder is None:
-        yield None
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(folder.path / "tensorboard")) as board:
-        yield board
-
-
-def _show(board: Any, entry: dict[str, Any]) -> None:
-    if board is None:
-        return
-    for name, value in entry.items():
-        if name != "epoch":
-            board.add_scalar(f"training/{name}", value, entry["epoch"])

@@ -3,42 +3,20 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from foresight_ext.batches import Batch, BatchDraws
+from foresight_ext.batches import BatchDraws, Images
+from foresight_ext.errors import UserError
 from foresight_ext.randomness import RandomStreams, mixed_seed
 
 _AHEAD = 3  # minibatches that are rendered before they are needed
 
 Drawn = TypeVar("Drawn")
 Rendered = TypeVar("Rendered")
-
-
-class Images(Protocol):
-    """What a training asks of a split: datasets.ImageData and large_images.LargeImages are such."""
-
-    classes: int
-    augmentation: "Augmenting"
-
-    def __len__(self) -> int: ...
-
-    def render(self, draws: BatchDraws, device: torch.device) -> Batch:
-        """Augmented images: a pure function of the draws."""
-
-    def plain(self, indices: Tensor, device: torch.device) -> Batch:
-        """Images as they are evaluated."""
-
-
-class Augmenting(Protocol):
-    """Draws from torch's global generator what `Images.render` then applies."""
-
-    size: int
-
-    def draw(self, count: int) -> Tensor: ...
 
 
 class TrainingDraws(NamedTuple):
@@ -52,6 +30,41 @@ class TrainingDraws(NamedTuple):
         mine = slice(rank, None, processes)
         cutout = None if self.cutout is None else self.cutout[mine]
         return TrainingDraws(BatchDraws(*(draws[mine] for draws in self.batch)), cutout)
+
+
+class DividedImages:
+    """A training's images under its protocol: what is learned, what judges each epoch, what is tested.
+
+    `official` learns all images of `train` and judges by `test`; otherwise a tenth of `train` is held out
+    and judges. `learned`, `judged_by` and `tested` are indices, into `train`, `judging` and `test`; `sizes`
+    are those of an epoch's minibatches. With `fast` there is one minibatch an epoch, and one to evaluate.
+    UserError if there are too few images for two in each of `processes`.
+    """
+
+    def __init__(
+        self,
+        train: Images,
+        test: Images,
+        official: bool,
+        seed: int,
+        batch_size: int,
+        processes: int,
+        fast: bool = False,
+    ):
+        self.train, self.test, self.official = train, test, official
+        if official:
+            self.learned = torch.arange(len(train))
+            self.judging, self.judged_by = test, torch.arange(len(test))
+        else:
+            self.learned, held_out = hold_out(len(train), seed)
+            self.judging, self.judged_by = train, held_out
+        self.tested = torch.arange(len(test))
+        self.sizes = batch_sizes(len(self.learned), batch_size, 2 * processes)
+        if not self.sizes:
+            raise UserError(f"{len(self.learned)} images to train on are too few: {2 * processes} are needed")
+        if fast:
+            self.sizes = self.sizes[:1]
+            self.judged_by, self.tested = self.judged_by[:batch_size], self.tested[:batch_size]
 
 
 def hold_out(images: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The validation stage: the pool's genotypes, as stand-alone networks, scored over V minibatches."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,9 +9,13 @@ import torch
 from foresight_ext.batches import BatchDraws, draw_validation_pass
 from foresight_ext.datasets import ImageData
 from foresight_ext.measures import Proxy
+from foresight_ext.measures.combination import signed
 from foresight_ext.randomness import RandomStreams, fix_noise
 from foresight_ext.scoring import highest
 from foresight_ext.space import Space
+
+# what one minibatch says of a network: a score of each of the proxy's parts, the higher the better
+Row = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -43,23 +48,39 @@ def validation_scores(
     proxy: Proxy,
     data: ImageData,
     device: torch.device,
-    done: Sequence[float] = (),
-    report: Callable[[float], None] = lambda score: None,
-) -> list[float]:
-    """The proxy on each minibatch, negated where lower is better. Scores in `done` are taken over."""
-    scores = list(done)
-    if len(scores) == len(validated.rounds):
-        return scores
+    done: Sequence[Row] = (),
+    report: Callable[[Row], None] = lambda row: None,
+) -> list[Row]:
+    """The proxy's parts on each minibatch. Rows in `done` are taken over."""
+    rows = list(done)
+    if len(rows) == len(validated.rounds):
+        return rows
     network = validated.network.to(device)
-    sign = 1 if proxy.higher_is_better else -1
-    for draws in validated.rounds[len(scores) :]:
+    for draws in validated.rounds[len(rows) :]:
         batch = data.render(draws, device)
         fix_noise(network, batch.seed)
-        scores.append(sign * proxy.score(network, batch))
-        report(scores[-1])
-    return scores
+        rows.append(tuple(signed(part, part.score(network, batch)) for part in proxy.parts))
+        report(rows[-1])
+    return rows
+
+
+def summed(rows: Sequence[Row]) -> Row:
+    """The sum over the minibatches, for each part."""
+    return tuple(_sum(column) for column in zip(*rows))
+
+
+def _sum(scores: Sequence[float]) -> float:
+    try:
+        return math.fsum(scores)
+    except (OverflowError, ValueError):  # beyond float64, or infinities of both signs: infinity, or NaN
+        return sum(scores)
+
+
+def combined(proxy: Proxy, sums: dict[str, Row]) -> dict[str, float]:
+    """One score for each genotype, given the sums of all that are compared."""
+    return dict(zip(sums, proxy.combine(list(zip(*sums.values())))))
 
 
 def best_genotype(totals: dict[str, float]) -> str:
-    """The genotype of the highest summed score, the first of equals."""
+    """The genotype of the highest score, the first of equals."""
     return list(totals)[highest(list(totals.values()))]

@@ -11,6 +11,7 @@ from foresight_ext.datasets import DATASETS
 from foresight_ext.errors import UserError
 from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.measures import PROXIES
+from foresight_ext.measures.combination import COMBINATIONS
 from foresight_ext.orders import ORDERS
 from foresight_ext.registry import Registry
 from nasbench201.networks_proposal import main
@@ -21,6 +22,7 @@ DEFAULTS = {
     "dataset": "cifar10",
     "data": "none",
     "metrics": "jacob",
+    "combine": "rank",
     "edge_decision": "random",
     "pool_size": "10",
     "validate_rounds": "100",
@@ -38,6 +40,17 @@ DEFAULTS = {
     "init_channels": "16",
     "cells": "5",
     "benchmark": "none",
+    # of the training
+    "epochs": "200",
+    "train_batch_size": "256",
+    "learning_rate": "0.1",
+    "momentum": "0.9",
+    "weight_decay": "0.0005",
+    "grad_clip": "5.0",
+    "protocol": "holdout",
+    "ckpt_interval": "50",
+    "resume_epoch": "0",
+    "nproc_per_node": "1",
 }
 
 
@@ -60,7 +73,7 @@ def test_help_lists_every_option_with_its_default(capsys, monkeypatch):
     assert text.count("(default: ") == len(DEFAULTS)
     assert "--metric " in text
     assert "--force " in text
-    for name in (*DATASETS, *PROXIES, *ORDERS):
+    for name in (*DATASETS, *PROXIES, *COMBINATIONS, *ORDERS):
         assert name in text
 
 
@@ -78,6 +91,8 @@ def test_both_spellings_of_a_value():
     assert spaced == joined
     assert (spaced.seed, spaced.metrics, spaced.mean) == (7, "nwot", (0.1, 0.2, 0.3))
     assert parsed("--metric", "nwot") == parsed("--metrics", "nwot")
+    assert parsed("--metrics", "nwot, jacob") == parsed("--metric=nwot,jacob")
+    assert parsed("--metrics=nwot,jacob", "--combine=vote").metrics == "nwot,jacob"
 
 
 def test_relative_paths_start_where_the_user_stands(tmp_path, monkeypatch):
@@ -103,10 +118,10 @@ MISTAKES = [
     ),
     (["--xyzzy"], "unrecognized arguments: --xyzzy: the options are --help, --seed,"),
     (["stray"], "unrecognized arguments: stray"),
-    (["--pool", "3"], "did you mean --pool_size?"),  # no abbreviations
+    (["--pool_siz", "3"], "did you mean --pool_size?"),  # no abbreviations
     (["--seed"], "argument --seed needs a value: seed of all that is random (default: 0)"),
     (["--out", "--force"], "argument --out needs a value: where run folders are made"),
-    (["--metric"], "argument --metrics needs a value: the zero-cost proxy, one of jacob"),
+    (["--metric"], "argument --metrics needs a value: the zero-cost proxy, or several with commas between"),
     (["--force=yes"], "--force"),
     # whole numbers
     (["--seed", "x"], f"argument --seed: 'x' {WHOLE} 0 to 4294967295"),
@@ -126,7 +141,11 @@ MISTAKES = [
     # names of a registry, the closest first
     (["--dataset", "cifar"], "unknown data set 'cifar': choose from cifar10, cifar100, "),
     (["--dataset="], "unknown data set '': choose from cifar10,"),
-    (["--metrics", "nwt"], "argument --metrics/--metric: unknown proxy 'nwt': choose from nwot, jacob"),
+    (["--metrics", "nwt"], "argument --metrics/--metric: unknown proxy 'nwt': choose from nwot, "),
+    (["--metrics", "jacob,nwt"], "argument --metrics/--metric: unknown proxy 'nwt': choose from nwot, "),
+    (["--metrics", "jacob,"], "argument --metrics/--metric: unknown proxy '': choose from "),
+    (["--metrics", "nwot,jacob,nwot"], "/--metric: the proxy 'nwot' comes twice in 'nwot,jacob,nwot'"),
+    (["--combine", "ranks"], "argument --combine: unknown combination 'ranks': choose from rank, vote"),
     (["--edge_decision", "revers"], "unknown edge order 'revers': choose from reverse, "),
     # one of a few words
     (["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
@@ -180,7 +199,8 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing_behind(
 def test_the_options_of_a_hint_are_all_of_them(capsys):
     main(["--xyzzy"])
     listed = capsys.readouterr().err.split("the options are ")[1].strip().split(", ")
-    assert set(listed) == {f"--{name}" for name in [*DEFAULTS, "metric", "force", "help"]}
+    flags = ["metric", "force", "help", "skip_training", "no_skip_training", "amp", "compile", "fast"]
+    assert set(listed) == {f"--{name}" for name in [*DEFAULTS, *flags]}
 
 
 def test_a_percent_sign_in_a_default_is_shown_as_it_is(capsys):

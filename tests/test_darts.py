@@ -17,7 +17,7 @@ from foresight_ext.supernet import decide, drop
 from sota.cnn.genotype import Genotype
 from sota.cnn.genotypes import ARCHITECTURES
 from sota.cnn.network import NetworkCIFAR, NetworkImageNet
-from sota.cnn.space import DartsSpace
+from sota.cnn.space import DartsImageNetSpace, DartsSpace
 from sota.cnn.spaces import EDGES, SPACES
 from tests.conftest import golden, shared_file
 from tests.oracle import hooked_score, straightforward_mixing_scores
@@ -152,6 +152,33 @@ def test_fast_network_equals_straightforward(name, proxy):
     fix_noise(network, 5)
     expected = hooked_score(network, batch.inputs, count_blocks=COUNTS_BLOCKS[proxy])
     assert PROXIES.get(proxy).score(network, batch) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("proxy", COUNTS_BLOCKS)
+def test_fast_imagenet_forms_equal_straightforward(proxy):
+    """The stem's own ReLUs record as well, and its two outputs differ."""
+    draw = random.Random(proxy)
+    torch.manual_seed(2)
+    space = DartsImageNetSpace("s2", search_channels=4, search_layers=4)
+    supernet = space.build_supernet(10).double()
+    x = Batch(images(4, 5, 64).double(), None)
+    mixings = [random_mixing(supernet, draw) for _ in range(3)]
+    expected = straightforward_mixing_scores(supernet, mixings, x.inputs, COUNTS_BLOCKS[proxy])
+    assert scores(PROXIES.get(proxy), supernet, mixings, x) == pytest.approx(expected, rel=1e-12)
+    network = space.build_network(space.genotype(mixings[0]), 10).double()
+    expected = hooked_score(network, x.inputs, count_blocks=COUNTS_BLOCKS[proxy])
+    assert PROXIES.get(proxy).score(network, x) == pytest.approx(expected, rel=1e-12)
+
+
+def test_imagenet_is_searched_on_all_images_with_its_own_stem():
+    assert DartsSpace("s2").search_images(9) == 4
+    assert DartsImageNetSpace("s2").search_images(9) == 9
+    torch.manual_seed(0)
+    supernet = DartsImageNetSpace("s5", 4, 3).build_supernet(10)
+    older, newer = supernet.stem(images(0, 2, 64))
+    assert (older.shape, newer.shape) == ((2, 12, 16, 16), (2, 12, 8, 8))  # width 3C
+    network = NetworkImageNet(ARCHITECTURES.get("sample_2500_1"), 4, 5, 10, auxiliary=False)
+    assert network.stem(images(0, 2, 64))[0].shape == (2, 4, 16, 16)  # width C
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

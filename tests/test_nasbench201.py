@@ -16,7 +16,7 @@ from foresight_ext.orders import ORDERS
 from foresight_ext.scoring import operation_scores
 from foresight_ext.search import PoolSearch
 from foresight_ext.supernet import decide, softmax_mixing
-from foresight_ext.validation import best_genotype, draw_validation, validation_scores
+from foresight_ext.validation import best_genotype, draw_validation, summed, validation_scores
 from nasbench201.genotype import EDGE_NAMES, OPERATIONS, format_genotype, parse_genotype
 from nasbench201.network import NASBench201Network
 from nasbench201.space import NASBench201Space
@@ -87,7 +87,7 @@ def test_official_validation(class_folder_cifar10):
     pool = [network["genotype"] for network in golden("nasbench201_pool_seed0.json")["networks"]]
     data = datasets.load("folder", datasets.Request(class_folder_cifar10))
     totals = {
-        one.genotype: sum(validation_scores(one, PROXIES.get("jacob"), data, CPU))
+        one.genotype: summed(validation_scores(one, PROXIES.get("jacob"), data, CPU))[0]
         for one in draw_validation(NASBench201Space(), pool, data, 0, 5, 64)
     }
     assert best_genotype(totals) == golden("nasbench201_validation_seed0.json")["networks"]

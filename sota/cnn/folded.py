@@ -16,6 +16,7 @@ from foresight_ext.kernel import AgreementKernel
 from foresight_ext.sharing import Activation, State, Step, run_shared
 from foresight_ext.supernet import Mixing
 from sota.cnn.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, Zero
+from sota.cnn.stems import Stem
 
 
 class FoldedOperation(ABC):
@@ -248,15 +249,14 @@ class _CellEnd(Step):
 
 @torch.no_grad()
 def folded_kernels(
-    stem: Callable[[Tensor], tuple[Tensor, Tensor]],
+    stem: Stem,
     cells: Sequence[FoldedCell],
     x: Tensor,
     mixings: Sequence[Mixing],
     new_kernel: Callable[[Tensor], AgreementKernel],
 ) -> list[AgreementKernel]:
-    """The kernel of the cells under each mixing on the images x; `stem` gives the first cell's inputs."""
-    older, newer = stem(x.contiguous(memory_format=torch.channels_last))
-    first = Activation(older)
-    second = first if newer is older else Activation(newer)
+    """The kernel of a stem and cells under each mixing on the images x (B x 3 x H x W)."""
+    kernel = new_kernel(x)
+    older, newer = stem.folded(x.contiguous(memory_format=torch.channels_last), kernel)
     steps = [step for cell in cells for step in cell.steps()]
-    return run_shared(steps, mixings, _State(first, second, [], new_kernel(x)))
+    return run_shared(steps, mixings, _State(older, newer, [], kernel))

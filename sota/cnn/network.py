@@ -1,17 +1,16 @@
 """The stand-alone DARTS networks of one genotype, in their CIFAR and ImageNet shapes."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.folding import Folded
 from foresight_ext.kernel import AgreementKernel
 from sota.cnn.folded import FoldedCell, folded_kernels
 from sota.cnn.genotypes import Genotype
-from sota.cnn.operations import BUILDERS, FactorizedReduce, ReLUConvBN
+from sota.cnn.operations import BUILDERS, preprocessing
 from sota.cnn.spaces import NODES
+from sota.cnn.stems import CifarStem, ImageNetStem, Stem
 
 
 class DiscreteCell(nn.Module):
@@ -28,9 +27,7 @@ class DiscreteCell(nn.Module):
     ):
         super().__init__()
         self.reduction = reduction
-        older = FactorizedReduce if after_reduction else ReLUConvBN
-        self.older = older(c_older, channels, affine=True)
-        self.newer = ReLUConvBN(c_newer, channels, affine=True)
+        self.older, self.newer = preprocessing(c_older, c_newer, channels, after_reduction, affine=True)
         pairs = genotype.reduce if reduction else genotype.normal
         self.concat = genotype.reduce_concat if reduction else genotype.normal_concat
         self.sources = [source for _, source in pairs]
@@ -88,19 +85,28 @@ class AuxiliaryHead(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-class DartsNetwork(nn.Module, ABC):
-    """What both shapes share: cells, auxiliary head after two thirds of the layers, classifier.
+class DartsNetwork(nn.Module):
+    """Stem, cells of C channels, auxiliary head after two thirds of the layers (None: without), classifier.
 
     In training mode `forward` returns the logits and the auxiliary head's (None without one); in
     evaluation mode the logits (B x classes). `drop_path` is the probability of dropping a path.
+    `make_head` builds the auxiliary head for a number of channels.
     """
 
     drop_path = 0.0
 
-    def _build(
-        self, genotype, widths: tuple[int, int, int], layers: int, classes: int, after_reduction: bool, head
-    ) -> None:
-        older, newer, channels = widths
+    def __init__(
+        self,
+        genotype: Genotype,
+        stem: Stem,
+        channels: int,
+        layers: int,
+        classes: int,
+        make_head: Callable[[int], AuxiliaryHead] | None,
+    ):
+        super().__init__()
+        self.stem = stem
+        older, newer, after_reduction = stem.width, stem.width, stem.after_reduction
         self.head_after = 2 * layers // 3
         self.cells = nn.ModuleList()
         for layer in range(layers):
@@ -110,81 +116,43 @@ class DartsNetwork(nn.Module, ABC):
             older, newer, after_reduction = newer, len(NODES) * channels, reduction
             if layer == self.head_after:
                 head_channels = newer
-        self.auxiliary_head = head(head_channels) if head is not None else None
+        self.auxiliary_head = make_head(head_channels) if make_head is not None else None
         self.pooling = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(newer, classes)
 
-    @abstractmethod
-    def stem_outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The first cell's two inputs."""
-
-    def features(self, x: Tensor) -> Tensor:
-        """The last cell's output, before pooling."""
-        return self._run(x)[0]
-
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor | None]:
-        newer, auxiliary = self._run(x)
-        logits = self.classifier(self.pooling(newer).flatten(1))
-        return (logits, auxiliary) if self.training else logits
-
-    def _run(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        older, newer = self.stem_outputs(x)
+        older, newer = self.stem(x)
         auxiliary = None
         for layer, cell in enumerate(self.cells):
             older, newer = newer, cell(older, newer, self.drop_path)
             if layer == self.head_after and self.auxiliary_head is not None and self.training:
                 auxiliary = self.auxiliary_head(newer)
-        return newer, auxiliary
-
-
-class NetworkCIFAR(DartsNetwork):
-    """For images of about 32 pixels: a stem of one 3x3 convolution to 3C channels."""
-
-    def __init__(self, genotype: Genotype, channels: int, layers: int, classes: int, auxiliary: bool):
-        super().__init__()
-        width = 3 * channels
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        head = (lambda c: AuxiliaryHead(c, classes, stride=3, last_bn=True)) if auxiliary else None
-        self._build(genotype, (width, width, channels), layers, classes, False, head)
-
-    def stem_outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.stem(x)
-        return x, x
+        logits = self.classifier(self.pooling(newer).flatten(1))
+        return (logits, auxiliary) if self.training else logits
 
     @torch.no_grad()
     def kernel(self, x: Tensor, new_kernel: Callable[[Tensor], AgreementKernel]) -> AgreementKernel:
         """The NASWOT kernel of the network on the images x, in evaluation mode, at the least work."""
-        stem = Folded.of(*self.stem)
         one_each = ((1.0,),) * (2 * len(NODES))
         cells = [
             FoldedCell(cell, [[op] for op in cell.operations], cell.incoming(), lambda mixing: mixing)
             for cell in self.cells
         ]
-        [kernel] = folded_kernels(lambda x: (stem(x),) * 2, cells, x, [one_each], new_kernel)
+        [kernel] = folded_kernels(self.stem, cells, x, [one_each], new_kernel)
         return kernel
 
 
-class NetworkImageNet(DartsNetwork):
-    """For images of about 224 pixels: three convolutions of stride 2 come first."""
+class NetworkCIFAR(DartsNetwork):
+    """For images of about 32 pixels: the stem has 3C channels."""
 
     def __init__(self, genotype: Genotype, channels: int, layers: int, classes: int, auxiliary: bool):
-        super().__init__()
-        half = channels // 2
-        self.stem0 = nn.Sequential(
-            nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(),
-            nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-        self.stem1 = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-        head = (lambda c: AuxiliaryHead(c, classes, stride=2, last_bn=False)) if auxiliary else None
-        self._build(genotype, (channels, channels, channels), layers, classes, True, head)
+        head = (lambda c: AuxiliaryHead(c, classes, stride=3, last_bn=True)) if auxiliary else None
+        super().__init__(genotype, CifarStem(3 * channels), channels, layers, classes, head)
 
-    def stem_outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        older = self.stem0(x)
-        return older, self.stem1(older)
+
+class NetworkImageNet(DartsNetwork):
+    """For images of about 224 pixels: the stem has C channels."""
+
+    def __init__(self, genotype: Genotype, channels: int, layers: int, classes: int, auxiliary: bool):
+        head = (lambda c: AuxiliaryHead(c, classes, stride=2, last_bn=False)) if auxiliary else None
+        super().__init__(genotype, ImageNetStem(channels), channels, layers, classes, head)

@@ -32,6 +32,14 @@ class FactorizedReduce(nn.Module):
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])], dim=1))
 
 
+def preprocessing(
+    c_older: int, c_newer: int, channels: int, after_reduction: bool, affine: bool
+) -> tuple[nn.Module, nn.Module]:
+    """What a cell's older and newer input pass; only the older is still twice as large after a reduction."""
+    older = FactorizedReduce if after_reduction else ReLUConvBN
+    return older(c_older, channels, affine), ReLUConvBN(c_newer, channels, affine)
+
+
 def _depthwise_separable(c: int, size: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
     padding = dilation * (size - 1) // 2
     return [

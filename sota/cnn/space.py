@@ -9,8 +9,9 @@ from foresight_ext.space import SPACES as ALL_SPACES
 from foresight_ext.space import Space
 from foresight_ext.supernet import Mixing, softmax_mixing
 from sota.cnn.genotypes import Genotype, format_genotype, parse_genotype
-from sota.cnn.network import NetworkCIFAR
+from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
 from sota.cnn.spaces import EDGES, INCOMING, NODES, SPACES
+from sota.cnn.stems import ImageNetStem
 from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
 from sota.cnn.visualize import cells_of
 
@@ -56,12 +57,39 @@ class DartsSpace(Space):
         concat = tuple(2 + node for node in NODES)
         return format_genotype(Genotype(cells[0], concat, cells[1], concat))
 
-    def build_network(self, genotype: str, classes: int) -> NetworkCIFAR:
+    def build_network(self, genotype: str, classes: int) -> DartsNetwork:
         parsed = parse_genotype(genotype)
         return NetworkCIFAR(parsed, self.search_channels, self.search_layers, classes, auxiliary=False)
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         return cells_of(parse_genotype(genotype), self.name)
+
+
+class DartsImageNetSpace(DartsSpace):
+    """The same for images of about 224 pixels, searched on all of the training images.
+
+    The images' random stream is this project's own, so nothing that the official search draws is repeated.
+    """
+
+    def __init__(self, name: str, search_channels: int = 16, search_layers: int = 8, crop_size: int = 224):
+        super().__init__(name, search_channels, search_layers)
+        self.crop_size = crop_size
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "crop_size": self.crop_size}
+
+    def build_supernet(self, classes: int) -> DartsSupernet:
+        return DartsSupernet(self.name, self.search_channels, self.search_layers, classes, ImageNetStem)
+
+    def search_images(self, images: int) -> int:
+        return images
+
+    def after_member(self, mixing: Mixing, genotype: str | None) -> Mixing:
+        return mixing
+
+    def build_network(self, genotype: str, classes: int) -> DartsNetwork:
+        parsed = parse_genotype(genotype)
+        return NetworkImageNet(parsed, self.search_channels, self.search_layers, classes, auxiliary=False)
 
 
 def _kept(node: int, rows: Mixing, candidates: tuple[tuple[str, ...], ...]) -> list[tuple[str, int]]:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.folding import Folded
 from foresight_ext.kernel import AgreementKernel
 from foresight_ext.supernet import Choice, Mixing, Node, Supernet
 from sota.cnn.folded import FoldedCell, folded_kernels
-from sota.cnn.operations import BUILDERS, FactorizedReduce, ReLUConvBN
+from sota.cnn.operations import BUILDERS, preprocessing
 from sota.cnn.spaces import CELL_TYPES, EDGES, INCOMING, NODES, SPACES
+from sota.cnn.stems import CifarStem, Stem
 
 _POOLS = ("max_pool_3x3", "avg_pool_3x3")
 KEPT_EDGES = 2
@@ -30,9 +30,7 @@ class SearchCell(nn.Module):
     ):
         super().__init__()
         self.reduction = reduction
-        older = FactorizedReduce if after_reduction else ReLUConvBN
-        self.older = older(c_older, channels, affine=False)
-        self.newer = ReLUConvBN(c_newer, channels, affine=False)
+        self.older, self.newer = preprocessing(c_older, c_newer, channels, after_reduction, affine=False)
         self.edges = nn.ModuleList()
         for (_, source), names in zip(EDGES, candidates):
             stride = 2 if reduction and source < 2 else 1
@@ -68,10 +66,17 @@ class DartsSupernet(Supernet):
     """Supernet of one of the spaces S1 to S6.
 
     Choices 0 to 13 are the edges of the normal cells, 14 to 27 those of the reduction cells. The cells at a
-    third and at two thirds of the layers are reductions.
+    third and at two thirds of the layers are reductions. `make_stem` is called with the stem's width, 3C.
     """
 
-    def __init__(self, space: str, channels: int, layers: int, classes: int):
+    def __init__(
+        self,
+        space: str,
+        channels: int,
+        layers: int,
+        classes: int,
+        make_stem: Callable[[int], Stem] = CifarStem,
+    ):
         super().__init__()
         candidates = dict(zip(CELL_TYPES, SPACES[space]))
         self.choices = tuple(
@@ -85,10 +90,9 @@ class DartsSupernet(Supernet):
             for node in NODES
             if len(INCOMING[node]) > KEPT_EDGES
         )
-        width = 3 * channels
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        self.stem = make_stem(3 * channels)
         self.cells = nn.ModuleList()
-        older, newer, after_reduction = width, width, False
+        older, newer, after_reduction = self.stem.width, self.stem.width, self.stem.after_reduction
         for layer in range(layers):
             reduction = layer in (layers // 3, 2 * layers // 3)
             channels *= 2 if reduction else 1
@@ -99,7 +103,7 @@ class DartsSupernet(Supernet):
         self.classifier = nn.Linear(newer, classes)
 
     def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
-        older = newer = self.stem(x)
+        older, newer = self.stem(x)
         for cell in self.cells:
             older, newer = newer, cell(older, newer, _ROWS[cell.reduction](mixing))
         return self.classifier(self.pooling(newer).flatten(1))
@@ -115,9 +119,8 @@ class DartsSupernet(Supernet):
     def kernels(
         self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
     ) -> list[AgreementKernel]:
-        stem = Folded.of(*self.stem)
         cells = [FoldedCell(cell, cell.edges, INCOMING, _ROWS[cell.reduction]) for cell in self.cells]
-        return folded_kernels(lambda x: (stem(x),) * 2, cells, x, mixings, new_kernel)
+        return folded_kernels(self.stem, cells, x, mixings, new_kernel)
 
 
 # the rows of a mixing that a cell reads: by whether it is a reduction

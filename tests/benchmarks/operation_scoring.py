@@ -1,55 +1,104 @@
-"""Times one discretisation in the straightforward form and in this project's, and compares peak memory.
+"""Times a whole discretisation in the straightforward form and in this project's, and compares peak memory.
 
-python -m tests.benchmarks.operation_scoring [--batch_size 64] [--threads 2], from the project's root.
+python -m tests.benchmarks.operation_scoring [--space nas-bench-201|s1|...|s6] [--batch_size 64]
+[--threads 2], from the project's root. The spaces have their default supernets (16 channels; 5 cells a
+stage, or 8 cells), edges are visited at random, images are random numbers.
 
-Six decisions, 30 operation scores, on a NAS-Bench-201 supernet of 16 channels and 5 cells a stage. The two
-forms take turns within each decision, so that a busy machine slows both. Peaks are those of two processes
-of their own, above what the process held before the first score.
+The two forms take turns within each decision, so that a busy machine slows both. Peaks are those of two
+processes of their own over the first decision, above what the process held before.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import time
 from pathlib import Path
 
 import torch
 
+import nasbench201.space
+import sota.cnn.space  # noqa: F401 - both register their spaces
 from foresight_ext.batches import Batch
-from foresight_ext.measures import PROXIES
-from foresight_ext.scoring import lowest, operation_scores
-from foresight_ext.supernet import decide, softmax_mixing
-from nasbench201.genotype import EDGE_NAMES, OPERATIONS
-from nasbench201.supernet import NASBench201Supernet
-from tests.oracle import straightforward_scores, straightforward_supernet
+from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.orders import ORDERS, Pruning
+from foresight_ext.scoring import highest, lowest, operation_scores
+from foresight_ext.search import PoolSearch
+from foresight_ext.space import SPACES
+from tests.oracle import straightforward_mixing_scores, straightforward_supernet
 
-EDGES = (3, 0, 5, 2, 1, 4)
+STRAIGHTFORWARD, FAST = FORMS = ("straightforward", "fast")
 
 
-def set_up(batch_size: int, threads: int):
-    """The two forms as functions (mixing, edge, images) -> five scores, first mixing, and images."""
+class RandomImages:
+    """Stands in for a data set: minibatch i is drawn from seed i."""
+
+    classes = 10
+
+    def __init__(self, batch_size: int):
+        self.batch_size = batch_size
+
+    def render(self, number: int, device: torch.device) -> Batch:
+        generator = torch.Generator().manual_seed(number)
+        images = torch.randn(self.batch_size, 3, 32, 32, generator=generator)
+        return Batch(images, torch.zeros(self.batch_size), number)
+
+
+class Search(PoolSearch):
+    """A search on numbered minibatches."""
+
+    def _batches(self):
+        yield from itertools.count()
+
+
+class Forms(Proxy):
+    """`jacob` in some of the two forms: times each, and checks that they agree."""
+
+    source = "the official code, and this project's"
+
+    def __init__(self, supernet: torch.nn.Module, forms: tuple[str, ...] = FORMS):
+        whole = isinstance(supernet, nasbench201.space.NASBench201Supernet)
+        self.copied = straightforward_supernet(supernet) if whole else supernet
+        self.forms = forms
+        self.seconds = dict.fromkeys(forms, 0.0)
+        self.difference = 0.0
+
+    def score(self, network, batch):
+        raise NotImplementedError("only mixings of a supernet are timed")
+
+    def score_mixings(self, supernet, mixings, batch):
+        scores = {}
+        for form in self.forms:
+            start = time.perf_counter()
+            if form == FAST:
+                scores[form] = PROXIES.get("jacob").score_mixings(supernet, mixings, batch)
+            else:
+                scores[form] = straightforward_mixing_scores(self.copied, mixings, batch.inputs)
+            self.seconds[form] += time.perf_counter() - start
+        expected, found = scores[self.forms[0]], scores[self.forms[-1]]
+        self.difference = max(abs(a - b) / abs(a) for a, b in zip(expected, found))
+        assert self.difference < 1e-6, "the two forms score differently"
+        for pick in (lowest, highest):
+            assert pick(found) == pick(expected), "the two forms decide differently"
+        return found
+
+
+def set_up(space: str, batch_size: int, threads: int, forms: tuple[str, ...] = FORMS) -> Search:
+    """A search whose proxy is scored in the forms given."""
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    supernet = NASBench201Supernet(16, 5, 10)
-    mixing = softmax_mixing(1e-3 * torch.randn(6, 5))
-    batches = [torch.randn(batch_size, 3, 32, 32) for _ in EDGES]
-    copied = straightforward_supernet(supernet)
-    jacob = PROXIES.get("jacob")
-
-    def fast(mixing, edge, x):
-        return operation_scores(jacob, supernet, mixing, [edge], Batch(x, torch.zeros(len(x))))[edge]
-
-    def straightforward(mixing, edge, x):
-        return straightforward_scores(copied, mixing, edge, x)
-
-    return {"straightforward": straightforward, "fast": fast}, mixing, batches
+    cpu = torch.device("cpu")
+    search = Search(SPACES.get(space)(), RandomImages(batch_size), None, ORDERS.get("random"), 0, 0, cpu)
+    search.proxy = Forms(search.supernet, forms)
+    return search
 
 
-def peak(form: str, batch_size: int, threads: int) -> float:
-    """MB that a whole discretisation in one form adds to a fresh process's peak memory."""
-    forms, mixing, batches = set_up(batch_size, threads)
+def peak(form: str, space: str, batch_size: int, threads: int) -> float:
+    """MB that the first decision in one form adds to a fresh process's peak memory."""
+    search = set_up(space, batch_size, threads, (form,))
+    draws = search.draw()
+    step = draws.operation_steps[0]
+    batch = search.data.render(step.batches[0], search.device)
     before = _peak_now()
-    for edge, x in zip(EDGES, batches):
-        mixing = decide(mixing, edge, lowest(forms[form](mixing, edge, x)))
+    operation_scores(search.proxy, search.supernet, draws.mixing, [step.visits[0].choice], batch)
     return _peak_now() - before
 
 
@@ -59,38 +108,46 @@ def _peak_now() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
+def _row(name: str, seconds: dict[str, float], kept: str = "", difference: str = "") -> None:
+    slow, fast = seconds[STRAIGHTFORWARD], seconds[FAST]
+    print(f"{name:<16}{slow:12.2f} s {fast:8.2f} s {slow / fast:5.1f}x  {kept:<20}  {difference}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--space", choices=tuple(SPACES), default="nas-bench-201")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    forms, mixing, batches = set_up(options.batch_size, options.threads)
-    for form in forms.values():  # warm up
-        form(mixing, EDGES[0], batches[0][:8])
-    total = dict.fromkeys(forms, 0.0)
-    print("edge   straightforward     fast  ratio  kept          largest difference of scores")
-    for edge, x in zip(EDGES, batches):
-        seconds, scores = {}, {}
-        for name, form in forms.items():
-            start = time.perf_counter()
-            scores[name] = form(mixing, edge, x)
-            seconds[name] = time.perf_counter() - start
-            total[name] += seconds[name]
-        expected, found = scores["straightforward"], scores["fast"]
-        difference = max(abs(a - b) / abs(a) for a, b in zip(expected, found))
-        kept = lowest(found)
-        assert kept == lowest(expected), "the two forms decide differently"
-        assert difference < 1e-6, "the two forms score differently"
-        print(
-            f"{EDGE_NAMES[edge]}  {seconds['straightforward']:14.2f} s {seconds['fast']:6.2f} s "
-            f"{seconds['straightforward'] / seconds['fast']:5.1f}x  {OPERATIONS[kept]:<12}  {difference:.1e}"
-        )
-        mixing = decide(mixing, edge, kept)
-    ratio = total["straightforward"] / total["fast"]
-    print(f"all    {total['straightforward']:14.2f} s {total['fast']:6.2f} s {ratio:5.1f}x")
+    search = set_up(options.space, options.batch_size, options.threads)
+    proxy, supernet = search.proxy, search.supernet
+    draws = search.draw()
+    # warm up
+    operation_scores(proxy, supernet, draws.mixing, [0], search.data.render(0, search.device))
+    total = dict.fromkeys(FORMS, 0.0)
+    proxy.seconds = dict.fromkeys(FORMS, 0.0)
+    print("decision        straightforward     fast  ratio  kept                  difference of scores")
+
+    def report(decision) -> None:
+        if isinstance(decision, Pruning):
+            node = supernet.nodes[decision.node]
+            lost = [supernet.choices[choice].name for choice in decision.dropped]
+            name, kept = node.name, f"all but {len(lost)}"
+        else:
+            choice = supernet.choices[decision.choice]
+            name, kept = choice.name, choice.candidates[decision.candidate]
+        _row(name, proxy.seconds, kept, f"{proxy.difference:.1e}")
+        for form in FORMS:
+            total[form] += proxy.seconds[form]
+        proxy.seconds = dict.fromkeys(FORMS, 0.0)
+
+    genotype, _ = search.discretise(draws, report=report)
+    _row("all", total)
+    print(f"both forms decide for {genotype}")
+    arguments = (options.space, options.batch_size, options.threads)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        peaks = {name: pool.apply(peak, (name, options.batch_size, options.threads)) for name in forms}
-    print(f"peak memory: {peaks['straightforward']:.0f} MB straightforward, {peaks['fast']:.0f} MB fast")
+        peaks = [pool.apply(peak, (form, *arguments)) for form in FORMS]
+    print("peak memory: {:.0f} MB straightforward, {:.0f} MB fast".format(*peaks))
 
 
 if __name__ == "__main__":

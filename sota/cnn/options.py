@@ -1,0 +1,21 @@
+"""The options that the DARTS pipelines share."""
+
+from foresight_ext.cli import Parser, whole_number
+from sota.cnn.spaces import SPACES
+
+
+def add_space_options(parser: Parser) -> None:
+    """Which of the spaces S1 to S6, and the size of its supernet."""
+    parser.option("--space", choices=tuple(SPACES), default="s5", help="the search space")
+    parser.option(
+        "--search_channels",
+        type=whole_number(1),
+        default=16,
+        help="channels of the supernet's and the validation networks' first cells",
+    )
+    parser.option(
+        "--search_layers",
+        type=whole_number(3),
+        default=8,
+        help="cells of the supernet and of the validation networks",
+    )
