@@ -20,7 +20,7 @@ from foresight_ext.measures.combination import parts_of
 from foresight_ext.orders import ORDERS, Decision, Pruning
 from foresight_ext.progress import Progress, in_words
 from foresight_ext.results import BEST, POOL
-from foresight_ext.runs import LOG, Journal, RunFolder, environment
+from foresight_ext.runs import LOG, Journal, RunFolder, environment, plain
 from foresight_ext.search import PoolSearch
 from foresight_ext.space import Space
 from foresight_ext.supernet import Supernet
@@ -119,6 +119,7 @@ class Pipeline:
     def _stages(self) -> None:
         pool = self._search()
         if self.options.stage == "search":
+            _log.info("search took %s", in_words(self.folder.journal("search").seconds))
             _log.info("the pool: %s", self.folder.path / POOL)
             return
         sums = self._validate(pool)
@@ -280,8 +281,8 @@ class Pipeline:
     def _scored_row(self, row: Row) -> dict[str, Any]:
         """A minibatch's scores for the journal."""
         if self._several:
-            return {"scores": {part: _plain(score) for part, score in zip(self._parts, row)}}
-        return {"score": _plain(row[0])}
+            return {"scores": {part: plain(score) for part, score in zip(self._parts, row)}}
+        return {"score": plain(row[0])}
 
     def _row(self, entry: dict[str, Any]) -> Row:
         """The scores in a journal's entry; KeyError, TypeError or ValueError if it is damaged."""
@@ -318,7 +319,7 @@ class Pipeline:
                 **self._combine,
                 "edge_decision": options.edge_decision,
                 "genotype": best,
-                "scores": {genotype: _plain(total) for genotype, total in totals.items()},
+                "scores": {genotype: plain(total) for genotype, total in totals.items()},
                 **self._part_scores(sums),
                 "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
                 "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
@@ -360,7 +361,7 @@ class Pipeline:
         if not self._several:
             return {}
         columns = zip(*sums.values())
-        parts = {part: dict(zip(sums, map(_plain, column))) for part, column in zip(self._parts, columns)}
+        parts = {part: dict(zip(sums, map(plain, column))) for part, column in zip(self._parts, columns)}
         return {"part_scores": parts}
 
     def _answer(self, genotype: str) -> tuple[Answer | None, str]:
@@ -384,7 +385,7 @@ def _scored(decision: Decision | Pruning, supernet: Supernet) -> tuple[str, list
 
 def _entry(decision: Decision | Pruning, supernet: Supernet) -> dict[str, Any]:
     """A decision for the journal, by names."""
-    scores = decision.scores and [_plain(score) for score in decision.scores]
+    scores = decision.scores and [plain(score) for score in decision.scores]
     if isinstance(decision, Pruning):
         dropped = [supernet.choices[choice].name for choice in decision.dropped]
         return {"node": supernet.nodes[decision.node].name, "dropped": dropped, "scores": scores}
@@ -430,11 +431,6 @@ def _counted(number: int, noun: str) -> str:
     """1 minibatch, 2 minibatches."""
     plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
     return f"{number} {noun}{plural}"
-
-
-def _plain(score: float) -> float | str:
-    """A score for JSON, which has no infinities and no NaN: those become words that float() reads."""
-    return score if math.isfinite(score) else str(score)
 
 
 class _Clock:

@@ -68,6 +68,8 @@ def _pick(path: Path, networks: str | list[Any], network_id: str | None) -> str:
     ids = ", ".join([*genotypes][:_MOST_IDS])
     if len(genotypes) > _MOST_IDS:
         ids += f", ... ({len(genotypes)} in all)"
+    if network_id is None and len(genotypes) == 1:
+        return next(iter(genotypes.values()))
     if network_id is None:
         raise UserError(f"'{path}' holds a list of networks: pick one by --id out of {ids}")
     if network_id not in genotypes:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import math
 import os
 import platform
 import shutil
@@ -138,6 +139,11 @@ class Journal:
         self.seconds += entry["seconds"]
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
+
+
+def plain(score: float) -> float | str:
+    """A score for JSON, which has no infinities and no NaN: those become words that float() reads."""
+    return score if math.isfinite(score) else str(score)
 
 
 def environment(device: str) -> dict[str, Any]:

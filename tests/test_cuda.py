@@ -1,16 +1,21 @@
 """Every space and proxy on CUDA without a GPU: under FakeTensorMode any mix of devices fails."""
 
+import pkgutil
+
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import nasbench201.space  # noqa: F401 (registers the space)
 import sota.cnn.space  # noqa: F401 (registers the spaces)
+from foresight_ext import measures
 from foresight_ext.batches import Batch
 from foresight_ext.measures import PROXIES
+from foresight_ext.measures.jacob import KernelProxy
 from foresight_ext.scoring import operation_scores
 from foresight_ext.space import SPACES
-from foresight_ext.supernet import decide, remove
+from foresight_ext.supernet import Masked, decide, remove
 
 # a genotype of each space, and settings that make it small; a new space adds a line
 _DARTS = {"search_channels": 2, "search_layers": 3}
@@ -29,10 +34,35 @@ SMALL = {
 }
 
 
+def read_nothing(value):
+    """Stands in for float: a fake tensor has no value to read."""
+    return value
+
+
+def pack_nothing(bits):
+    """Stands in for patterns.pack, whose numpy reads bits: they have to be on the CPU."""
+    assert bits.device.type == "cpu"
+    return np.zeros((-(-bits.shape[0] // 64), bits.shape[1]), dtype=np.uint64)
+
+
+def differentiate_nothing(output, inputs, **options):
+    """Stands in for torch.autograd.grad, whose engine asks the driver for the device it runs on."""
+    assert {tensor.device.type for tensor in (output, *inputs)} == {"cuda"}
+    return [torch.empty_like(one) for one in inputs]
+
+
 @pytest.fixture
 def on_fake_cuda(monkeypatch):
-    """A fake CUDA device. Scores are left as tensors: a fake tensor has no value to read."""
-    monkeypatch.setattr("foresight_ext.measures.jacob.float", lambda tensor: tensor, raising=False)
+    """A fake CUDA device. Proxies run up to where they need values."""
+    for module in pkgutil.iter_modules(measures.__path__):
+        monkeypatch.setattr(f"foresight_ext.measures.{module.name}.float", read_nothing, raising=False)
+    for name in ("swap", "linear_regions"):
+        monkeypatch.setattr(f"foresight_ext.measures.{name}.pack", pack_nothing)
+    if not torch.cuda.is_available():
+        monkeypatch.setattr("torch.autograd.grad", differentiate_nothing)
+    # no values, no need of many
+    monkeypatch.setattr(PROXIES.get("zen"), "repeats", 1)
+    monkeypatch.setattr(PROXIES.get("linear_regions"), "images", 200)
     with FakeTensorMode(allow_non_fake_inputs=False), torch.device("cuda"):
         try:
             torch.nn.Conv2d(1, 1, 1)
@@ -41,18 +71,45 @@ def on_fake_cuda(monkeypatch):
         yield
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
-@pytest.mark.parametrize("space", SPACES)
-def test_scores_on_cuda(space, proxy, on_fake_cuda):
-    settings, genotype = SMALL[space]
-    space, proxy = SPACES.get(space)(**settings), PROXIES.get(proxy)
-    batch = Batch(torch.randn(6, 3, 16, 16), torch.zeros(6, dtype=torch.long))
+def parts_of(kind):
+    """The names of the proxies that score networks, those of the kernel or the others."""
+    single = [name for name in PROXIES if len(PROXIES.get(name).parts) == 1]
+    return [name for name in single if isinstance(PROXIES.get(name), KernelProxy) == (kind == "kernel")]
+
+
+def small(name):
+    """A small supernet of a space, a network, a mixing and a minibatch."""
+    settings, genotype = SMALL[name]
+    space = SPACES.get(name)(**settings)
     supernet = space.build_supernet(10)
     mixing = tuple(tuple(0.5 for _ in choice.candidates) for choice in supernet.choices)
-    mixing = decide(mixing, 0, 0)
+    batch = Batch(torch.randn(6, 3, 16, 16), torch.zeros(6, dtype=torch.long))
+    return supernet, space.build_network(genotype, 10), decide(mixing, 0, 0), batch
+
+
+@pytest.mark.parametrize("proxy", parts_of("kernel"))
+@pytest.mark.parametrize("space", SPACES)
+def test_kernels_on_cuda(space, proxy, on_fake_cuda):
+    supernet, network, mixing, batch = small(space)
+    proxy = PROXIES.get(proxy)
     found = operation_scores(proxy, supernet, mixing, [1, 2], batch)
     assert [len(row) for row in found.values()] == [len(supernet.choices[c].candidates) for c in (1, 2)]
     assert supernet(batch.inputs, remove(mixing, 1, 0)).device.type == "cuda"
-    network = space.build_network(genotype, 10).eval()
-    assert network(batch.inputs).device.type == "cuda"
+    assert network.eval()(batch.inputs).device.type == "cuda"
     proxy.score(network, batch)
+
+
+@pytest.mark.parametrize("proxy", parts_of("others"))
+@pytest.mark.parametrize("space", ["nas-bench-201", "s4"])  # the others run the same modules
+def test_other_proxies_on_cuda(space, proxy, on_fake_cuda):
+    supernet, network, mixing, batch = small(space)
+    for one in (Masked(supernet, remove(mixing, 1, 0)), network):
+        PROXIES.get(proxy).score(one, batch)
+
+
+def test_a_mix_of_devices_is_found(on_fake_cuda):
+    supernet, _, mixing, batch = small("nas-bench-201")
+    proxy, network = PROXIES.get("snip"), Masked(supernet, mixing)
+    for moved in ("inputs", "targets"):
+        with pytest.raises(RuntimeError, match="device"):
+            proxy.score(network, batch._replace(**{moved: getattr(batch, moved).cpu()}))

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foresight_ext.complexity import complexity
 from foresight_ext.errors import UserError
-from foresight_ext.files import PROJECT_ROOT
+from foresight_ext.files import PROJECT_ROOT, write_json
 from sota.cnn import genotypes, visualize
 from sota.cnn.genotypes import (
     ARCHITECTURES,
@@ -400,6 +400,24 @@ def test_sizes_are_exact(setting):
     assert size(genotype, setting) == (parameters, counter.get_total_flops() // 2)
     if setting.dataset in DARTS_V2_PARAMETERS:
         assert size(DARTS_V2, setting).parameters == DARTS_V2_PARAMETERS[setting.dataset]
+
+
+def test_agreement_with_another_architecture(capsys, tmp_path):
+    one = ARCHITECTURES.get(NAME)
+    other = one._replace(
+        normal=(("max_pool_3x3", 1), *one.normal[1:]), reduce=(*one.reduce[:-1], ("skip_connect", 4))
+    )
+    pool = tmp_path / "pool.json"
+    write_json(pool, {"search_space": "s5", "networks": [{"id": "0", "genotype": format_genotype(other)}]})
+    assert genotypes.main([NAME, str(pool), "--against", NAME]) == 0  # a pool of one needs no --id
+    same, different = capsys.readouterr().out.splitlines()[-2:]
+    assert same == f"{NAME} agrees with {NAME} in 16 of 16 places"
+    (first, source), (last, last_source) = one.normal[0], one.reduce[-1]
+    assert different == (
+        f"pool agrees with {NAME} in 14 of 16 places: normal node 0: max_pool_3x3@1 for {first}@{source}; "
+        f"reduce node 3: skip_connect@4 for {last}@{last_source}"
+    )
+    assert genotypes.main([NAME, "--against", "nowhere"]) == 2
 
 
 def test_table_of_sizes(capsys):

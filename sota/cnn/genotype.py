@@ -115,3 +115,15 @@ def read_table(lines: Sequence[str], name: str) -> Genotype:
     genotype = Genotype(normal, CONCAT, reduce, CONCAT)
     check_genotype(genotype, name)
     return genotype
+
+
+def differences(genotype: Genotype, other: Genotype) -> list[str]:
+    """Where two architectures differ, in words; there are 16 places, two for each node of both cells."""
+    found = []
+    for cell in CELL_TYPES:
+        for number, pair in enumerate(zip(getattr(genotype, cell), getattr(other, cell))):
+            (name, source), (other_name, other_source) = pair
+            if (name, source) != (other_name, other_source):
+                node = f"{cell} node {number // 2}"
+                found.append(f"{node}: {name}@{source} for {other_name}@{other_source}")
+    return found

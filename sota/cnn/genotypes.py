@@ -16,6 +16,7 @@ from sota.cnn.genotype import (
     OPERATIONS,
     Genotype,
     check_genotype,
+    differences,
     format_genotype,
     parse_genotype,
     read_table,
@@ -529,8 +530,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME|FOLDER|FILE.json",
         help=f"names of this file, run folders with their {BEST}, or such files (default: all names)",
     )
+    parser.add_argument(
+        "--against", metavar="NAME", help="tell as well how far the architectures agree with this one"
+    )
     options = parser.parse_args(argv)
     found = [find_genotype(where) for where in options.networks or ARCHITECTURES]
+    against = find_genotype(options.against) if options.against is not None else None
 
     # imported here: the architectures and what draws them need no PyTorch
     from sota.cnn.sizes import SETTINGS, size
@@ -543,6 +548,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sizes = [size(genotype, setting) for setting in SETTINGS]
         numbers = [f"  {one.parameters / 1e6:>7.3f} {one.multiply_adds / 1e6:>8.1f}" for one in sizes]
         print(f"{name:<{width}}" + "".join(numbers))
+    if against is not None:
+        for name, genotype in found:
+            places, differ = len(genotype.normal + genotype.reduce), differences(genotype, against[1])
+            details = f": {'; '.join(differ)}" if differ else ""
+            print(f"{name} agrees with {against[0]} in {places - len(differ)} of {places} places{details}")
     return 0
 
 

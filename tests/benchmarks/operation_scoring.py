@@ -97,12 +97,12 @@ def peak(form: str, space: str, batch_size: int, threads: int) -> float:
     draws = search.draw()
     step = draws.operation_steps[0]
     batch = search.data.render(step.batches[0], search.device)
-    before = _peak_now()
+    before = peak_now()
     operation_scores(search.proxy, search.supernet, draws.mixing, [step.visits[0].choice], batch)
-    return _peak_now() - before
+    return peak_now() - before
 
 
-def _peak_now() -> float:
+def peak_now() -> float:
     """This process's peak memory in MB (Linux; getrusage would count the parent's as well)."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024

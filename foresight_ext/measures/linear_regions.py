@@ -1,0 +1,74 @@
+"""`linear_regions`: into how many linear pieces the network cuts the space of tiny images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foresight_ext.batches import Batch
+from foresight_ext.functional import State, hooks, logits, mode, own_state
+from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.patterns import RELUS, distinct, fires, pack
+from foresight_ext.supernet import Masked, Mixing, Supernet
+from foresight_ext.tiny_images import TinyImages
+
+_BATCH_SIZE = 1000
+_SIDES = (3, 4, 8, 16, 32)
+
+
+class LinearRegions(Proxy):
+    """The number of distinct sign patterns of all ReLUs over 3 batches of 1000 training images (`images`).
+
+    Each image is cropped at random to 3 x 3 pixels (padding 4), of one random channel; a network whose
+    strides can't halve 3 pixels gets the next of 4, 8, 16, 32. The images are drawn by the minibatch's seed
+    from the training set that it came from, or from the minibatch itself. No labels, no gradient; evaluation
+    mode; 3 forward passes, and a bit in memory for every ReLU output of each image.
+
+    The official code has a second supernet for images of one channel. Here the one channel goes three times
+    into the network: a sum of three weights of PyTorch's default initialisation, each of variance
+    1 / (3 * 27) in a 3x3 stem, has the variance of the weights of a stem for one channel, 1 / (3 * 9), so
+    that the two differ as other draws do.
+    """
+
+    source = "Chen et al. 2021 (TE-NAS), section 3.1.2"
+
+    def __init__(self, images: int = 3000):
+        self.images = images
+
+    def score(self, network: nn.Module, batch: Batch) -> float:
+        return _count(network, TinyImages(batch, self.images))
+
+    def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
+        images = TinyImages(batch, self.images)
+        return [_count(Masked(supernet, mixing), images) for mixing in mixings]
+
+
+@torch.no_grad()
+def _count(network: nn.Module, tiny: TinyImages) -> float:
+    state = own_state(network)
+    words: list[np.ndarray] = []  # one array for each ReLU that ran
+    patterns: list[np.ndarray] = []
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        words.append(pack(fires(output).T))
+
+    with mode(network, False), hooks(network, RELUS, record):
+        side = next(side for side in _SIDES if side == _SIDES[-1] or _takes(network, state, tiny.black(side)))
+        for images in tiny.crops(side).split(_BATCH_SIZE):
+            words[:] = [np.zeros((1, len(images)), dtype=np.uint64)]  # without ReLUs there is one region
+            logits(network, state, images)
+            patterns.append(np.concatenate(words))
+    return float(distinct(patterns).shape[1])
+
+
+def _takes(network: nn.Module, state: State, x: Tensor) -> bool:
+    """Whether the network runs on images of that size."""
+    try:
+        logits(network, state, x)
+    except RuntimeError:  # shapes that don't fit
+        return False
+    return True
+
+
+PROXIES.register("linear_regions", LinearRegions())

@@ -1,0 +1,41 @@
+"""`meco`: how independent the channels of all feature maps are, for one random image."""
+
+import torch
+from torch import Tensor, nn
+
+from foresight_ext.batches import Batch
+from foresight_ext.functional import hooks, logits, own_state
+from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.spectra import correlation, eigenvalues
+
+_SIDE = 64
+
+
+class MeCo(Proxy):
+    """Sum over feature maps of the smallest eigenvalue of the correlation matrix of their channels.
+
+    One image of 64 x 64 standard normal numbers, the same for every network that is scored on a minibatch;
+    entries that are NaN or infinite (of constant channels) count as 0. The authors hook every module,
+    containers included, so that some maps count twice or more; here each distinct tensor counts once. No
+    labels, no gradient; in the mode the network is in; one forward pass, and one image's maps in memory.
+    """
+
+    source = "Jiang et al. 2023 (MeCo)"
+
+    @torch.no_grad()
+    def score(self, network: nn.Module, batch: Batch) -> float:
+        draw = torch.Generator("cpu").manual_seed(batch.seed)
+        image = torch.randn(1, batch.inputs.shape[1], _SIDE, _SIDE, generator=draw, device="cpu")
+        smallest: dict[Tensor, Tensor] = {}  # by feature map
+
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(output, Tensor) and output.dim() == 4 and output not in smallest:
+                matrix = correlation(output[0].flatten(1)).nan_to_num(0, 0, 0)
+                smallest[output] = eigenvalues(matrix)[0]
+
+        with hooks(network, nn.Module, record):
+            logits(network, own_state(network), image.to(batch.inputs))
+        return float(torch.stack(list(smallest.values())).sum())
+
+
+PROXIES.register("meco", MeCo())

@@ -1,0 +1,18 @@
+"""`plain`: first-order change of the loss if weights were removed, with its sign."""
+
+from torch import Tensor
+
+from foresight_ext.measures import PROXIES
+from foresight_ext.measures.grad_norm import GradientProxy
+
+
+class Plain(GradientProxy):
+    """w g: what the loss loses, to first order, when the weight goes; positive and negative cancel."""
+
+    source = "Mozer & Smolensky 1989 (skeletonization); Abdelfattah et al. 2021 (Zero-Cost-NAS)"
+
+    def value(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        return weight * gradient
+
+
+PROXIES.register("plain", Plain())

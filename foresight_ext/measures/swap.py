@@ -1,0 +1,34 @@
+"""`swap`: how many different sign patterns the network's neurons have over the images."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foresight_ext.batches import Batch
+from foresight_ext.functional import hooks, logits, own_state
+from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.patterns import RELUS, distinct, fires, pack
+
+
+class Swap(Proxy):
+    """The number of distinct patterns among all ReLU outputs: for which of the B images each is positive.
+
+    No labels, no gradient; in the mode the network is in; one forward pass, and the distinct patterns of B
+    bits in memory. Without the optional term for the network's size.
+    """
+
+    source = "Peng et al. 2024 (SWAP-NAS)"
+
+    @torch.no_grad()
+    def score(self, network: nn.Module, batch: Batch) -> float:
+        patterns: list[np.ndarray] = []
+
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            patterns.append(distinct([pack(fires(output))]))
+
+        with hooks(network, RELUS, record):
+            logits(network, own_state(network), batch.inputs)
+        return float(distinct(patterns).shape[1]) if patterns else 0.0
+
+
+PROXIES.register("swap", Swap())
