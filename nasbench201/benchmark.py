@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from foresight_ext.cli import Parser, entry_point
+from foresight_ext.cli import Parser, entry_point, user_path
 from foresight_ext.errors import UserError
 from foresight_ext.files import PROJECT_ROOT, write_text
 from nasbench201.genotype import EDGES, OPERATIONS, parse_genotype
@@ -42,6 +42,17 @@ _log = logging.getLogger(__name__)
 
 def _fault(path: Path, what: str) -> UserError:
     return UserError(" ".join(f"benchmark '{path}' {what}".splitlines()))
+
+
+def add_benchmark_option(parser: Parser) -> None:
+    """Which benchmark file to ask."""
+    parser.option(
+        "--benchmark",
+        type=user_path,
+        default=None,
+        metavar="FILE",
+        help=f"a NAS-Bench-201 .pth or .csv; none means what lies in {DATA_FOLDER}",
+    )
 
 
 def find_benchmark(path: str | Path | None) -> Path | None:
@@ -281,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print accuracy, rank and distance to the optimum of architectures; returns the exit code."""
     parser = Parser("nasbench201.benchmark", "Accuracy and rank of NAS-Bench-201 architectures.")
     parser.add_argument("archs", nargs="+", metavar="ARCH", help="an architecture, |op~0|+|op~0|op~1|+...")
-    parser.add_argument("--benchmark", metavar="FILE", help=f"a .pth or .csv (default: in {DATA_FOLDER})")
+    add_benchmark_option(parser)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     path = find_benchmark(options.benchmark)

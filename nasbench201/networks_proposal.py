@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from foresight_ext.cli import Parser, entry_point, user_path
+from foresight_ext.cli import Parser, entry_point
 from foresight_ext.proposal import add_proposal_options, propose
 from nasbench201 import train
-from nasbench201.benchmark import DATA_FOLDER, PTH_NAMES, Benchmark, find_benchmark
+from nasbench201.benchmark import DATA_FOLDER, PTH_NAMES, Benchmark, add_benchmark_option, find_benchmark
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.pipeline import Pipeline
@@ -22,13 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(MODULE, "Zero-Cost-PT on NAS-Bench-201: search, then validation.")
     add_proposal_options(parser, batch_size=256, seed=0, skip_training=True)
     train.add_skeleton_options(parser)
-    parser.option(
-        "--benchmark",
-        type=user_path,
-        default=None,
-        metavar="FILE",
-        help=f"a NAS-Bench-201 .pth or .csv; none means what lies in {DATA_FOLDER}",
-    )
+    add_benchmark_option(parser)
     train.add_recipe_options(parser, batch_option="--train_batch_size")
     return propose(MODULE, parser, argv, _pipeline, train)
 

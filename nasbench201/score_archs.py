@@ -24,14 +24,13 @@ from foresight_ext.cli import (
     console_log,
     entry_point,
     some_of,
-    user_path,
     whole_number,
 )
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_json, write_text
 from foresight_ext.progress import Progress, in_words
 from foresight_ext.runs import Journal, RunFolder, environment, plain
-from nasbench201.benchmark import DATA_FOLDER, SPACE_SIZE, Benchmark, find_benchmark
+from nasbench201.benchmark import DATA_FOLDER, SPACE_SIZE, Benchmark, add_benchmark_option, find_benchmark
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
 from nasbench201.train import add_skeleton_options
 
@@ -278,13 +277,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.option("--batch_size", type=whole_number(2), default=64, help="images in the minibatch")
     parser.option("--processes", type=whole_number(1), default=1, help="worker processes that share the work")
     add_skeleton_options(parser)
-    parser.option(
-        "--benchmark",
-        type=user_path,
-        default=None,
-        metavar="FILE",
-        help=f"a NAS-Bench-201 .pth or .csv; none means what lies in {DATA_FOLDER}",
-    )
+    add_benchmark_option(parser)
     return parser.parse_args(argv)
 
 

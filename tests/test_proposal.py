@@ -1,17 +1,13 @@
 """Whole proposals: search, validation, training; alone, in turn, after a kill, with the scripts' defaults."""
 
-import io
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from foresight_ext import training
 from foresight_ext.files import PROJECT_ROOT
@@ -20,6 +16,8 @@ from foresight_ext.runs import Journal
 from nasbench201 import networks_proposal as nasbench201_proposal
 from sota.cnn import networks_proposal, networks_proposal_imagenet
 from sota.cnn.spaces import SPACES
+from tests import commands
+from tests.commands import class_folders, read
 
 SIZE = ["--space=s2", "--search_channels=2", "--search_layers=3", "--init_channels=2", "--layers=3"]
 BUDGET = ["--batch_size=4", "--pool_size=2", "--validate_rounds=2", "--epochs=2", "--train_batch_size=8"]
@@ -28,31 +26,14 @@ NAME = "s2/zerocostpt-seed2-digits-jacob-random"
 DECISIONS, SCORES, EPOCHS = 2 * (28 + 6), 2 * 2, 2
 
 
-def run(main, out, *arguments):
-    """A command in this process: exit code, standard output, standard error."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = main([f"--out={out}", *arguments])
-    return code, stdout.getvalue(), stderr.getvalue()
-
-
 def done(out, *arguments, main=networks_proposal.main):
     """The lines of a command that must succeed."""
-    code, told, error = run(main, out, *arguments)
-    assert (code, error) == (0, "")
-    return told.splitlines()
+    return commands.done(main, f"--out={out}", *arguments)
 
 
 def refused(out, *arguments, main=networks_proposal.main):
     """The one line of a command that must be refused."""
-    code, _, error = run(main, out, *arguments)
-    assert code == 2
-    assert re.fullmatch(r"error: [^\n]+\n", error)
-    return error.removeprefix("error: ").strip()
-
-
-def read(folder, name):
-    return json.loads((folder / name).read_text())
+    return commands.refused(main, f"--out={out}", *arguments)
 
 
 def journal(folder, name):
@@ -123,7 +104,7 @@ def test_stopped_again_and_again_changes_nothing(uninterrupted, tmp_path, monkey
     monkeypatch.setattr(Journal, "append", stopping)
     for entries in (7, 40, 22, 1, 2, 1):
         left[:] = [entries]
-        code, _, error = run(networks_proposal.main, tmp_path, *TINY)
+        code, _, error = commands.run(networks_proposal.main, f"--out={tmp_path}", *TINY)
         assert (code, error) == (130, "stopped: the same command goes on from here\n")
     left[:] = [1000]
     done(tmp_path, *TINY)
@@ -192,7 +173,7 @@ def test_a_mistake_is_told_before_the_search(tmp_path, monkeypatch, arguments, m
 
 
 def test_a_test_split_that_is_missing_is_told_before_the_search(tmp_path):
-    class_folders(tmp_path / "train", 40)
+    class_folders(tmp_path / "train", (40, 40))
     arguments = [*TINY, "--dataset=folder", f"--data={tmp_path}"]
     assert f"--data {tmp_path} has no folder test or val" in refused(tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
@@ -207,18 +188,9 @@ def test_started_by_torchrun_only_the_training_runs(tmp_path, monkeypatch):
 # ---- ImageNet
 
 
-def class_folders(place, size, names=("a", "b"), images=8):
-    """Images in class folders, of one colour a class."""
-    for number, name in enumerate(names):
-        (place / name).mkdir(parents=True)
-        for index in range(images):
-            pixels = np.random.RandomState(index).randint(0, 90, (size, size, 3)) + 90 * number
-            Image.fromarray(pixels.astype(np.uint8)).save(place / name / f"{index}.png")
-
-
 def test_imagenet_searches_and_trains_on_request(tmp_path):
-    class_folders(tmp_path / "data/train", 40)
-    class_folders(tmp_path / "data/val", 40)
+    class_folders(tmp_path / "data/train", (40, 40), images=8)
+    class_folders(tmp_path / "data/val", (40, 40))
     arguments = [*SIZE, *BUDGET, "--device=cpu", "--threads=1", f"--data={tmp_path / 'data'}"]
     arguments += ["--crop_size=32", "--no_auxiliary", "--epochs=1"]
     main = networks_proposal_imagenet.main

@@ -1,11 +1,8 @@
 """Scoring NAS-Bench-201 networks: the sample, what grows and resumes, worker processes, correlations."""
 
 import csv
-import io
-import json
 import math
 import re
-from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -15,6 +12,8 @@ from foresight_ext.runs import Journal
 from nasbench201 import score_archs
 from nasbench201.benchmark import DATASETS, SPACE_SIZE
 from nasbench201.score_archs import correlations, main, sampled
+from tests import commands
+from tests.commands import read
 
 SMALL = [
     "--dataset=digits",
@@ -27,19 +26,14 @@ SMALL = [
 NAME = "nas-bench-201-scores/scores-seed0-digits"
 
 
-def run(out, *arguments):
-    """A command in this process: exit code, standard output, standard error."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = main([f"--out={out}", *SMALL, *arguments])
-    return code, stdout.getvalue(), stderr.getvalue()
-
-
 def done(out, *arguments):
     """The lines of a command that must succeed."""
-    code, told, error = run(out, *arguments)
-    assert (code, error) == (0, "")
-    return told.splitlines()
+    return commands.done(main, f"--out={out}", *SMALL, *arguments)
+
+
+def refused(out, *arguments):
+    """The one line of a command that must be refused."""
+    return commands.refused(main, f"--out={out}", *SMALL, *arguments)
 
 
 def rows(folder):
@@ -92,7 +86,7 @@ def test_scores_accuracies_and_correlations(tmp_path, benchmark):
     table = rows(folder)
     assert [row["architecture"] for row in table] == sampled(0, 6)
     assert set(table[0]) == {"architecture", "jacob", "params", "ntk", "linear_regions", *DATASETS}
-    content = json.loads((folder / "correlations.json").read_text())
+    content = read(folder, "correlations.json")
     assert content["networks"] == 6
     accuracies = [float(row["cifar10"]) for row in table]
     column = {name: [float(row[name]) for row in table] for name in ("jacob", "ntk", "linear_regions")}
@@ -176,27 +170,21 @@ def test_without_a_benchmark_that_is_said(tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_and_makes_nothing(tmp_path, arguments, message):
-    code, _, error = run(tmp_path / "out", *arguments)
-    assert code == 2
-    assert re.fullmatch(r"error: [^\n]+\n", error)
-    assert message in error
+    assert message in refused(tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
 
 
 def test_other_settings_are_refused(tmp_path):
     done(tmp_path, "--sample=1")
-    code, _, error = run(tmp_path, "--sample=1", "--batch_size=9")
-    assert code == 2
-    assert "is a run with other settings (batch_size 8 there, 9 asked for)" in error
+    told = refused(tmp_path, "--sample=1", "--batch_size=9")
+    assert "is a run with other settings (batch_size 8 there, 9 asked for)" in told
 
 
 def test_a_damaged_journal_is_told(tmp_path):
     done(tmp_path, "--sample=1")
     journal = tmp_path / NAME / "scores.jsonl"
     journal.write_text(journal.read_text().replace('"score": ', '"score": "x", "was": '))
-    code, _, error = run(tmp_path, "--sample=1")
-    assert code == 2
-    assert "scores.jsonl is damaged in line 1" in error
+    assert "scores.jsonl is damaged in line 1" in refused(tmp_path, "--sample=1")
 
 
 def test_every_proxy_is_offered(capsys):

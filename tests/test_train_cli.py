@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,8 @@ from foresight_ext.files import PROJECT_ROOT, write_json
 from foresight_ext.large_images import LargeAugmentation, crop_box, open_imagenet
 from sota.cnn import train, train_imagenet
 from sota.cnn.genotypes import ARCHITECTURES, format_genotype
+from tests import commands
+from tests.commands import class_folders, read
 
 ARCH = "init_pt_s5_C10_0_100_N10"
 FIXED = ["--dataset=digits", "--device=cpu", "--threads=1"]
@@ -28,31 +29,14 @@ TINY = [*FIXED, f"--arch={ARCH}", "--init_channels=2", "--layers=3", "--fast", "
 NAME = f"training/eval-{ARCH}-seed2-digits"
 
 
-def run(main, out, *arguments):
-    """A command in this process: exit code, standard output, standard error."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr):
-        code = main([f"--out={out}", *arguments])
-    return code, stdout.getvalue(), stderr.getvalue()
-
-
 def done(out, *arguments, main=train.main):
     """The lines of a command that must succeed."""
-    code, told, error = run(main, out, *arguments)
-    assert (code, error) == (0, "")
-    return told.splitlines()
+    return commands.done(main, f"--out={out}", *arguments)
 
 
 def refused(out, *arguments, main=train.main):
     """The one line of a command that must be refused."""
-    code, _, error = run(main, out, *arguments)
-    assert code == 2
-    assert re.fullmatch(r"error: [^\n]+\n", error)
-    return error.removeprefix("error: ").strip()
-
-
-def read(folder, name):
-    return json.loads((folder / name).read_text())
+    return commands.refused(main, f"--out={out}", *arguments)
 
 
 @pytest.fixture
@@ -241,15 +225,6 @@ def test_training_learns(tmp_path):
 
 
 # ---- ImageNet
-
-
-def class_folders(place, size, names=("a", "b"), images=6):
-    """Images in class folders, of one colour a class."""
-    for number, name in enumerate(names):
-        (place / name).mkdir(parents=True)
-        for index in range(images):
-            pixels = np.random.RandomState(index).randint(0, 90, (*size, 3)) + 90 * number
-            Image.fromarray(pixels.astype(np.uint8)).save(place / name / f"{index}.png")
 
 
 IMAGENET = [f"--arch={ARCH}", "--device=cpu", "--threads=1", "--init_channels=2", "--layers=3"]

@@ -1,0 +1,46 @@
+"""Entry points run in the tests' own process, and images for them to read."""
+
+import io
+import json
+import re
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+from PIL import Image
+
+
+def run(main, *arguments):
+    """A command: exit code, standard output, standard error."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = main(list(arguments))
+    return code, stdout.getvalue(), stderr.getvalue()
+
+
+def done(main, *arguments):
+    """The lines of a command that must succeed and complain of nothing."""
+    code, told, error = run(main, *arguments)
+    assert (code, error) == (0, "")
+    return told.splitlines()
+
+
+def refused(main, *arguments):
+    """The one line of a command that must be refused."""
+    code, _, error = run(main, *arguments)
+    assert code == 2
+    assert re.fullmatch(r"error: [^\n]+\n", error)
+    return error.removeprefix("error: ").strip()
+
+
+def read(folder, name):
+    """A JSON file's content."""
+    return json.loads((folder / name).read_text())
+
+
+def class_folders(place, size, names=("a", "b"), images=6):
+    """Images (height, width) in class folders, of one colour a class."""
+    for number, name in enumerate(names):
+        (place / name).mkdir(parents=True)
+        for index in range(images):
+            pixels = np.random.RandomState(index).randint(0, 90, (*size, 3)) + 90 * number
+            Image.fromarray(pixels.astype(np.uint8)).save(place / name / f"{index}.png")
