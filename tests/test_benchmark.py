@@ -418,6 +418,7 @@ def test_shell_prints_a_table(tmp_path, capsys):
 
 def test_shell_faults_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module, "DATA_FOLDER", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
     for arguments, told in (
         ([], "the following arguments are required: ARCH"),
         ([CONV, "--bench", "x.csv"], "unrecognized arguments: --bench x.csv"),
