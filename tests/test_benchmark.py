@@ -423,7 +423,7 @@ def test_shell_faults_are_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch
         ([], "the following arguments are required: ARCH"),
         ([CONV, "--bench", "x.csv"], "unrecognized arguments: --bench x.csv"),
         ([CONV, "--benchmark"], "argument --benchmark needs a value"),
-        ([CONV, "--benchmark", "nowhere.csv"], "benchmark 'nowhere.csv' is not a file"),
+        ([CONV, "--benchmark", "nowhere.csv"], f"benchmark '{tmp_path / 'nowhere.csv'}' is not a file"),
         (
             [CONV],
             f"no benchmark in '{tmp_path / 'data'}': put NAS-Bench-201-v1_1-096897.pth, "
