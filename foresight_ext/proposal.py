@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from foresight_ext.cli import Parser, add_pipeline_options, add_switch, console_log
 from foresight_ext.errors import UserError
-from foresight_ext.results import BEST, find_network
+from foresight_ext.results import BEST, RESULT, find_network
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.pipeline import Pipeline
@@ -54,10 +54,11 @@ def propose(
     alone = options.stage == "training"
     if is_launched() and not alone:
         raise UserError("several processes share a training only: start them with --stage training")
-    if not is_launched():
-        training.check_training(options)  # before the search, which takes long
     with console_log(is_first_process()):
         pipeline = make_pipeline(options)
+        trained = (pipeline.path / "training" / RESULT).is_file()
+        if not is_launched() and (options.force or not trained):
+            training.check_training(options)  # before the search, which takes long
         if alone and not (pipeline.path / BEST).is_file():
             raise UserError(f"--stage training: {pipeline.path} has no {BEST}: run --stage validation first")
         if not alone:

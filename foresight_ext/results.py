@@ -1,4 +1,4 @@
-"""Result files in the official layout: the network that is meant by a run folder or a JSON file."""
+"""Result files of runs: their names, and the network that is meant by a run folder or a JSON file."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from foresight_ext.errors import UserError
 
 POOL = "networks_pool.json"
 BEST = "best_networks.json"
+RESULT = "result.json"  # of a training
 _MOST_IDS = 20  # in a message
 
 

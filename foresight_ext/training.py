@@ -25,12 +25,12 @@ from foresight_ext.files import write_json
 from foresight_ext.progress import TrainingProgress
 from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.recipe import Recipe
+from foresight_ext.results import RESULT
 from foresight_ext.runs import RunFolder, environment
 from foresight_ext.trainer import NotFinite, Trainer
 from foresight_ext.training_data import DividedImages, draw_epoch
 from foresight_ext.training_log import Curves, TrainingLog
 
-RESULT = "result.json"
 PROTOCOLS = ("holdout", "official")
 
 _log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from foresight_ext import training
+from foresight_ext.datasets import DATASETS
 from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.pipeline import Pipeline
 from foresight_ext.runs import Journal
@@ -128,6 +129,7 @@ def test_kill_9_in_the_search_changes_nothing(uninterrupted, tmp_path):
 def test_a_finished_run_is_told_and_not_computed(uninterrupted, monkeypatch):
     folder, told = uninterrupted
     monkeypatch.setattr(Journal, "append", lambda journal, entry: pytest.fail("computed again"))
+    monkeypatch.setitem(DATASETS._entries, "digits", lambda request: pytest.fail("the images are gone"))
     again = done(folder.parent.parent, *TINY)
     assert again[-3:] == told[-3:]
     assert sum("nothing to compute" in line for line in again) == 2
