@@ -12,6 +12,8 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -111,18 +113,17 @@ class _Scoring:
         options = self.options
         prepare(options.threads)
         device, why = choose_device(options.device, options.gpu)
-        benchmark = find_benchmark(options.benchmark)
-        benchmark = Benchmark.open(benchmark) if benchmark is not None else None
+        architectures = sampled(options.seed, options.sample or SPACE_SIZE)
+        accuracies = _accuracies(options, architectures)
         names = ("seed", "dataset", "image_size", "mean", "std", "batch_size", "init_channels", "cells")
         settings = {name: getattr(options, name) for name in names}
         settings["data"] = str(options.data or DATA_FOLDER)
         path = options.out / "nas-bench-201-scores" / f"{options.save}-seed{options.seed}-{options.dataset}"
         load = partial(minibatch, options, device)
-        if not path.exists():
-            load()  # what is wrong with the data set is told before a folder is made
+        if options.force or not path.exists():
+            load()  # what is wrong with the data set is told before a folder is made or emptied
         folder = RunFolder(path, settings, {"environment": environment(why)}, options.force)
         try:
-            architectures = sampled(options.seed, options.sample or SPACE_SIZE)
             journal = folder.journal("scores")
             scores, seconds = _journalled(journal)
             tasks = [
@@ -131,11 +132,13 @@ class _Scoring:
                 if (missing := tuple(name for name in self.parts if name not in scores.get(one, {})))
             ]
             if tasks:
-                _log.info("scoring on %s, %d processes", why, options.processes)
+                load()  # here, where a mistake is told, and not in each of several processes
+                count = f"{options.processes} process{'es' * (options.processes > 1)}"
+                _log.info("scoring on %s, in %s", why, count)
                 self._compute(tasks, load, journal, scores, seconds)
             else:
                 _log.info("scored before, nothing to compute: --force would start afresh")
-            self._report(folder, architectures, scores, seconds, benchmark)
+            self._report(folder, architectures, scores, seconds, accuracies)
         finally:
             folder.close()
         print(f"run: {folder.path}")
@@ -151,33 +154,34 @@ class _Scoring:
                 seconds[name] = seconds.get(name, 0.0) + took
                 progress.step()
 
-    def _report(self, folder: RunFolder, architectures, scores: Scores, seconds, benchmark) -> None:
+    def _report(
+        self,
+        folder: RunFolder,
+        architectures: list[str],
+        scores: Scores,
+        seconds: dict[str, float],
+        accuracies: dict[str, list[float]] | None,
+    ) -> None:
         columns = {name: self._column(name, architectures, scores) for name in self.asked}
-        table = [["architecture", *self.parts, *(benchmark.datasets if benchmark else ())]]
-        for architecture in architectures:
-            row = [architecture, *(scores[architecture][name] for name in self.parts)]
-            if benchmark:
-                row += [benchmark.accuracy(architecture, dataset) for dataset in benchmark.datasets]
-            table.append(row)
+        held = accuracies or {}
+        table = [["architecture", *self.parts, *held]]
+        for architecture, *row in zip(architectures, *held.values()):
+            table.append([architecture, *(scores[architecture][name] for name in self.parts), *row])
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(table)
         write_text(folder.path / CSV, text.getvalue())
         _log.info("%d networks: %s", len(architectures), folder.path / CSV)
         each = {name: seconds[name] / sum(name in found for found in scores.values()) for name in self.parts}
-        if benchmark is None:
+        if accuracies is None:
             _log.info("no benchmark, so no correlations: put one into %s, or give --benchmark", DATA_FOLDER)
             return
         content = {}
-        _log.info("%-16s%s   seconds each", "", "".join(f"{name:>26}" for name in benchmark.datasets))
-        _log.info("%-16s%s", "proxy", "       Spearman    Kendall" * len(benchmark.datasets))
+        _log.info("%-16s%s   seconds each", "", "".join(f"{name:>26}" for name in accuracies))
+        _log.info("%-16s%s", "proxy", "       Spearman    Kendall" * len(accuracies))
         for name, column in columns.items():
-            content[name] = {
-                dataset: correlations(column, [benchmark.accuracy(one, dataset) for one in architectures])
-                for dataset in benchmark.datasets
-            }
+            content[name] = {dataset: correlations(column, held[dataset]) for dataset in accuracies}
             cells = "".join(
-                f"{_shown(held['spearman']):>15}{_shown(held['kendall']):>11}"
-                for held in content[name].values()
+                f"{_shown(one['spearman']):>15}{_shown(one['kendall']):>11}" for one in content[name].values()
             )
             took = sum(each[part] for part in self.asked[name])
             unusable = next(iter(content[name].values()))["unusable"]
@@ -200,6 +204,15 @@ class _Scoring:
         return PROXIES.get(name).combine(columns)
 
 
+def _accuracies(options: argparse.Namespace, architectures: list[str]) -> dict[str, list[float]] | None:
+    """The architectures' test accuracies by data set; None without a benchmark."""
+    path = find_benchmark(options.benchmark)
+    if path is None:
+        return None
+    benchmark = Benchmark.open(path)
+    return {name: [benchmark.accuracy(one, name) for one in architectures] for name in benchmark.datasets}
+
+
 def minibatch(options: argparse.Namespace, device: "torch.device | str") -> "Batch":
     """The minibatch that all networks are scored on, drawn from the seed."""
     from foresight_ext.batches import draw_pass
@@ -219,8 +232,17 @@ def _results(options: argparse.Namespace, tasks, load) -> Iterator:
     if options.processes == 1:
         yield from map(partial(score_one, options, load()), tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(options.processes, _start_worker, (options, load)) as pool:
-        yield from pool.imap_unordered(_work, tasks)
+    executor = ProcessPoolExecutor(
+        options.processes, multiprocessing.get_context("spawn"), _start_worker, (options, load)
+    )
+    try:
+        yield from executor.map(_work, tasks)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died, perhaps of too little memory: use fewer --processes"
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def _start_worker(options: argparse.Namespace, load) -> None:

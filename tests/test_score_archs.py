@@ -1,11 +1,15 @@
 """Scoring NAS-Bench-201 networks: the sample, what grows and resumes, worker processes, correlations."""
 
+import argparse
 import csv
 import math
+import os
 import re
+import shutil
 
 import pytest
 
+from foresight_ext.errors import UserError
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.runs import Journal
@@ -13,7 +17,7 @@ from nasbench201 import score_archs
 from nasbench201.benchmark import DATASETS, SPACE_SIZE
 from nasbench201.score_archs import correlations, main, sampled
 from tests import commands
-from tests.commands import read
+from tests.commands import class_folders, read
 
 SMALL = [
     "--dataset=digits",
@@ -178,6 +182,25 @@ def test_other_settings_are_refused(tmp_path):
     done(tmp_path, "--sample=1")
     told = refused(tmp_path, "--sample=1", "--batch_size=9")
     assert "is a run with other settings (batch_size 8 there, 9 asked for)" in told
+
+
+def test_images_that_are_gone_are_told_whatever_the_processes(tmp_path):
+    class_folders(tmp_path / "images/train", (32, 32))
+    arguments = ["--dataset=folder", f"--data={tmp_path / 'images'}"]
+    done(tmp_path, *arguments, "--sample=1")
+    shutil.rmtree(tmp_path / "images")
+    done(tmp_path, *arguments, "--sample=1")
+    told = refused(tmp_path, *arguments, "--sample=2", "--processes=2")
+    assert told.startswith(f"--data {tmp_path / 'images'} has no folder train")
+
+
+def test_a_dead_worker_is_told(monkeypatch):
+    """The first task kills its process, as the system does with those that take too much memory."""
+    monkeypatch.setattr(score_archs, "_start_worker", print)
+    monkeypatch.setattr(score_archs, "_work", os._exit)
+    options = argparse.Namespace(processes=2)
+    with pytest.raises(UserError, match="a worker process died"):
+        list(score_archs._results(options, [1, 1], None))
 
 
 def test_a_damaged_journal_is_told(tmp_path):
