@@ -286,7 +286,7 @@ def add_pipeline_options(
         default="rank",
         metavar="NAME",
         help="with several --metrics: rank (each ranks the networks, and ranks are added) or vote (how many "
-        "other networks are beaten by majority)",
+        "other networks are beaten, less how many beat it, by majority)",
     )
     parser.option(
         "--edge_decision",
