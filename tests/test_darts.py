@@ -5,6 +5,7 @@ import random
 
 import pytest
 import torch
+from torch import nn
 
 from foresight_ext import datasets
 from foresight_ext.batches import Batch
@@ -17,6 +18,7 @@ from foresight_ext.supernet import decide, drop
 from sota.cnn.genotype import Genotype
 from sota.cnn.genotypes import ARCHITECTURES
 from sota.cnn.network import NetworkCIFAR, NetworkImageNet
+from sota.cnn.operations import FactorizedReduce
 from sota.cnn.space import DartsImageNetSpace, DartsSpace
 from sota.cnn.spaces import EDGES, SPACES
 from tests.conftest import golden, shared_file
@@ -152,6 +154,21 @@ def test_fast_network_equals_straightforward(name, proxy):
     fix_noise(network, 5)
     expected = hooked_score(network, batch.inputs, count_blocks=COUNTS_BLOCKS[proxy])
     assert PROXIES.get(proxy).score(network, batch) == pytest.approx(expected, rel=1e-12)
+
+
+def test_images_of_odd_size():
+    """A factorised reduction of 3x3 pixels by hand, and the fast form on images whose sides become odd."""
+    reduction = FactorizedReduce(1, 2, affine=False).eval()
+    for conv in (reduction.conv_1, reduction.conv_2):
+        nn.init.ones_(conv.weight)
+    halved = reduction(torch.arange(1.0, 10.0).view(1, 1, 3, 3)) * (1 + reduction.bn.eps) ** 0.5
+    assert halved.flatten().tolist() == pytest.approx([1, 3, 7, 9, 5, 0, 0, 0])
+    torch.manual_seed(4)
+    supernet = DartsSpace("s5", 2, 4).build_supernet(10).double()
+    x = Batch(images(4, 5, 14)[:, :, :, :11].double(), None)
+    mixing = random_mixing(supernet, random.Random(1))
+    expected = straightforward_mixing_scores(supernet, [mixing], x.inputs)
+    assert scores(PROXIES.get("jacob"), supernet, [mixing], x) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("proxy", COUNTS_BLOCKS)

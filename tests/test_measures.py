@@ -25,7 +25,7 @@ from foresight_ext.measures.zen import Zen
 from foresight_ext.patterns import distinct, pack
 from foresight_ext.predictive import DEFAULT_MEASURES, find_measures, find_measures_arrays
 from foresight_ext.supernet import Masked, remove
-from foresight_ext.tiny_images import TinyImages
+from foresight_ext.tiny_images import tiny_images
 from nasbench201.network import NASBench201Network
 from nasbench201.space import NASBench201Space
 from sota.cnn.genotypes import ARCHITECTURES
@@ -287,7 +287,7 @@ def test_tiny_images_come_from_the_training_set():
     split = split_of(70, 200)
     batch = split.plain(torch.arange(4), torch.device("cpu"))
     assert batch.images is split
-    crops = TinyImages(batch, 150).crops(3)
+    crops = tiny_images(batch, 150, 3)
     assert crops.shape == (150, 3, 3, 3)
     assert torch.equal(crops[:, 0], crops[:, 1])
     assert torch.equal(crops[:, 0], crops[:, 2])
@@ -295,8 +295,8 @@ def test_tiny_images_come_from_the_training_set():
     assert {round(number, 4) for number in crops.flatten().tolist()} == values
     channels = {round(number, 4) for number in crops.amax((1, 2, 3)).tolist()}
     assert channels == values  # single channels; some crops lie outside
-    assert torch.equal(crops, TinyImages(batch, 150).crops(3))
-    assert not torch.equal(crops, TinyImages(batch._replace(seed=batch.seed + 1), 150).crops(3))
+    assert torch.equal(crops, tiny_images(batch, 150, 3))
+    assert not torch.equal(crops, tiny_images(batch._replace(seed=batch.seed + 1), 150, 3))
 
 
 def test_tiny_images_of_photographs():
@@ -304,13 +304,13 @@ def test_tiny_images_of_photographs():
     photographs = LargeImages(20, 1, lambda index: (white, 0), workers=0, size=16)
     batches = [photographs.plain(torch.tensor(indices), torch.device("cpu")) for indices in ([3, 4], [5, 6])]
     assert batches[0].seed != batches[1].seed
-    crops = TinyImages(batches[0], 50).crops(4)
+    crops = tiny_images(batches[0], 50, 4)
     # white in one of three channels, or black, normalised
     values = {round((white - mean) / std, 3) for white in (0, 1) for mean, std in zip(MEAN, STD)}
     assert {round(number, 3) for number in crops.flatten().tolist()} == values
 
 
-def test_linear_regions_of_networks_for_images_of_even_size():
+def test_linear_regions_of_a_darts_supernet():
     supernet = DartsSpace("s2", 2, 3).build_supernet(10)
     masked = Masked(supernet, tuple((0.5, 0.5) for _ in supernet.choices))
     assert 1 < LinearRegions(images=40).score(masked, minibatch(0, 4, 8)) <= 40

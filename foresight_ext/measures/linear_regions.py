@@ -7,23 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from foresight_ext.batches import Batch
-from foresight_ext.functional import State, hooks, logits, mode, own_state
+from foresight_ext.functional import hooks, logits, mode, own_state
 from foresight_ext.measures import PROXIES, Proxy
 from foresight_ext.patterns import RELUS, distinct, fires, pack
 from foresight_ext.supernet import Masked, Mixing, Supernet
-from foresight_ext.tiny_images import TinyImages
+from foresight_ext.tiny_images import tiny_images
 
 _BATCH_SIZE = 1000
-_SIDES = (3, 4, 8, 16, 32)
+_SIDE = 3
 
 
 class LinearRegions(Proxy):
     """The number of distinct sign patterns of all ReLUs over 3 batches of 1000 training images (`images`).
 
-    Each image is cropped at random to 3 x 3 pixels (padding 4), of one random channel; a network whose
-    strides can't halve 3 pixels gets the next of 4, 8, 16, 32. The images are drawn by the minibatch's seed
-    from the training set that it came from, or from the minibatch itself. No labels, no gradient; evaluation
-    mode; 3 forward passes, and a bit in memory for every ReLU output of each image.
+    Each image is cropped at random to 3 x 3 pixels (padding 4), of one random channel. Images are drawn by
+    the minibatch's seed from the training set that it came from, or from the minibatch itself. No labels, no
+    gradient; evaluation mode; 3 forward passes, and a bit in memory for every ReLU output of each image.
 
     The official code has a second supernet for images of one channel. Here the one channel goes three times
     into the network: a sum of three weights of PyTorch's default initialisation, each of variance
@@ -37,15 +36,16 @@ class LinearRegions(Proxy):
         self.images = images
 
     def score(self, network: nn.Module, batch: Batch) -> float:
-        return _count(network, TinyImages(batch, self.images))
+        return _count(network, tiny_images(batch, self.images, _SIDE))
 
     def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
-        images = TinyImages(batch, self.images)
+        images = tiny_images(batch, self.images, _SIDE)
         return [_count(Masked(supernet, mixing), images) for mixing in mixings]
 
 
 @torch.no_grad()
-def _count(network: nn.Module, tiny: TinyImages) -> float:
+def _count(network: nn.Module, tiny: Tensor) -> float:
+    """The distinct patterns over images (n x C x H x W)."""
     state = own_state(network)
     words: list[np.ndarray] = []  # one array for each ReLU that ran
     patterns: list[np.ndarray] = []
@@ -54,21 +54,11 @@ def _count(network: nn.Module, tiny: TinyImages) -> float:
         words.append(pack(fires(output).T))
 
     with mode(network, False), hooks(network, RELUS, record):
-        side = next(side for side in _SIDES if side == _SIDES[-1] or _takes(network, state, tiny.black(side)))
-        for images in tiny.crops(side).split(_BATCH_SIZE):
+        for images in tiny.split(_BATCH_SIZE):
             words[:] = [np.zeros((1, len(images)), dtype=np.uint64)]  # without ReLUs there is one region
             logits(network, state, images)
             patterns.append(np.concatenate(words))
     return float(distinct(patterns).shape[1])
-
-
-def _takes(network: nn.Module, state: State, x: Tensor) -> bool:
-    """Whether the network runs on images of that size."""
-    try:
-        logits(network, state, x)
-    except RuntimeError:  # shapes that don't fit
-        return False
-    return True
 
 
 PROXIES.register("linear_regions", LinearRegions())

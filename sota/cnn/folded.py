@@ -15,7 +15,7 @@ from foresight_ext.folding import Folded
 from foresight_ext.kernel import AgreementKernel
 from foresight_ext.sharing import Activation, State, Step, run_shared
 from foresight_ext.supernet import Mixing
-from sota.cnn.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, Zero
+from sota.cnn.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, Zero, even
 from sota.cnn.stems import Stem
 
 
@@ -71,7 +71,7 @@ class _Reduce(FoldedOperation):
         self.conv = Folded.of_kernel(kernel, operation.bn, stride=2, padding=0)
 
     def run(self, source: Activation, weight: float, kernel: AgreementKernel) -> Tensor:
-        return self.conv.scaled(weight)(source.relu())
+        return self.conv.scaled(weight)(even(source.relu()))
 
 
 class _Identity(FoldedOperation):
@@ -167,7 +167,7 @@ def _preprocessing(module: nn.Module) -> Callable[[Activation], Tensor]:
         conv = Folded.of(module[1], module[2])
         return lambda x: conv(x.relu())
     reduce = _Reduce(module)
-    return lambda x: reduce.conv(x.relu())
+    return lambda x: reduce.conv(even(x.relu()))
 
 
 class _State(State):

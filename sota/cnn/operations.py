@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -28,8 +29,14 @@ class FactorizedReduce(nn.Module):
         self.bn = nn.BatchNorm2d(c_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.relu(x)
+        x = even(self.relu(x))
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])], dim=1))
+
+
+def even(x: Tensor) -> Tensor:
+    """Images (B x C x H x W) with a row and a column of zeros more where their number is odd."""
+    odd_rows, odd_columns = x.shape[2] % 2, x.shape[3] % 2
+    return F.pad(x, (0, odd_columns, 0, odd_rows)) if odd_rows or odd_columns else x
 
 
 def preprocessing(
