@@ -30,7 +30,7 @@ from foresight_ext.cli import (
 )
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_json, write_text
-from foresight_ext.progress import Progress, in_words
+from foresight_ext.progress import Progress
 from foresight_ext.runs import Journal, RunFolder, environment, plain
 from nasbench201.benchmark import DATA_FOLDER, SPACE_SIZE, Benchmark, add_benchmark_option, find_benchmark
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
@@ -186,7 +186,7 @@ class _Scoring:
             took = sum(each[part] for part in self.asked[name])
             unusable = next(iter(content[name].values()))["unusable"]
             note = f"   {unusable} without a usable score" if unusable else ""
-            _log.info("%-16s%s   %12s%s", name, cells, in_words(took), note)
+            _log.info("%-16s%s   %10.3f s%s", name, cells, took, note)
         write_json(
             folder.path / CORRELATIONS,
             {"networks": len(architectures), "correlations": content, "seconds_each": each},
