@@ -61,20 +61,21 @@ class Checkpoints:
             raise UserError(f"{path} is damaged ({what}): --force starts afresh{other}") from error
         return content
 
+    def find(self, epoch: int) -> Path:
+        """The kept checkpoint of an epoch, counted from 1; UserError if there is none."""
+        path = self.kept(epoch)
+        if path.is_file():
+            return path
+        choice = f"choose from 0 (the last){''.join(f', {kept}' for kept in self.kept_epochs())}"
+        if not self.last.is_file():
+            choice = "there is no run to go on with"
+        raise UserError(f"--resume_epoch {epoch}: {self.folder} holds no checkpoint of that epoch: {choice}")
+
     def start(self, epoch: int) -> dict[str, Any] | None:
         """The checkpoint to go on from: of `epoch`, or the last one for 0; None if there is none yet."""
         if epoch == 0:
             return self.load(self.last) if self.last.is_file() else None
-        path = self.kept(epoch)
-        if not path.is_file():
-            epochs = self.kept_epochs()
-            choice = f"choose from 0 (the last){''.join(f', {kept}' for kept in epochs)}"
-            if not self.last.is_file():
-                choice = "there is no run to go on with"
-            raise UserError(
-                f"--resume_epoch {epoch}: {self.folder} holds no checkpoint of that epoch: {choice}"
-            )
-        content = self.load(path)
+        content = self.load(self.find(epoch))
         best = self.load(self.best)["epochs"] if self.best.is_file() else 0
         if best > epoch:  # the best up to `epoch` is gone: what follows is compared with `epoch` itself
             content["best_epoch"] = epoch

@@ -319,6 +319,7 @@ def add_training_options(
     batch_option: str = "--batch_size",
     batch_note: str = "",
     weight_decay: float = 3e-4,
+    grad_clip: float = 5.0,
 ) -> None:
     """The options of a training, whatever the network; `batch_option` is the batch size's name.
 
@@ -336,7 +337,12 @@ def add_training_options(
     parser.option("--learning_rate", type=above_0, default=learning_rate, help="learning rate at the start")
     parser.option("--momentum", type=from_0, default=0.9, help="momentum of SGD")
     parser.option("--weight_decay", type=from_0, default=weight_decay, help="weight decay of SGD")
-    parser.option("--grad_clip", type=above_0, default=5.0, help="norm that gradients are clipped to")
+    parser.option(
+        "--grad_clip",
+        type=from_0,
+        default=grad_clip,
+        help="norm that gradients are clipped to; 0 clips nothing",
+    )
     parser.option(
         "--protocol",
         choices=("holdout", "official"),

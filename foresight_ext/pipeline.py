@@ -20,7 +20,7 @@ from foresight_ext.measures.combination import parts_of
 from foresight_ext.orders import ORDERS, Decision, Pruning
 from foresight_ext.progress import Progress, in_words
 from foresight_ext.results import BEST, POOL
-from foresight_ext.runs import LOG, Journal, RunFolder, environment, plain
+from foresight_ext.runs import LOG, Journal, RunFolder, compare_settings, environment, plain
 from foresight_ext.search import PoolSearch
 from foresight_ext.space import Space
 from foresight_ext.supernet import Supernet
@@ -115,6 +115,10 @@ class Pipeline:
             self.folder.close()
         print(f"run: {self.folder.path}")
         return 0
+
+    def compare_settings(self) -> None:
+        """UserError that shows the difference if the run in `path` has other settings."""
+        compare_settings(self.path, self._settings(), "--stage training goes on with the run as it is")
 
     def _stages(self) -> None:
         pool = self._search()

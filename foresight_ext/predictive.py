@@ -11,6 +11,7 @@ from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
 from foresight_ext.measures import PROXIES, Proxy
 from foresight_ext.measures.grad_norm import LayerProxy, Loss, total
+from foresight_ext.patterns import RELUS
 
 # Zero-Cost-NAS's own, in its order
 DEFAULT_MEASURES = (
@@ -90,6 +91,8 @@ def find_measures_arrays(
 
 def _value(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
     count = len(batch.inputs)
+    if proxy.needs_relus and not any(isinstance(module, RELUS) for module in network.modules()):
+        raise UserError(f"{name} looks at nn.ReLU and nn.ReLU6 modules: this network has none")
     if isinstance(proxy, LayerProxy):
         for parts in (1, *(n for n in range(2, count // 2 + 1) if count % n == 0)):
             try:

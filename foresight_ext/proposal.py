@@ -49,6 +49,7 @@ def propose(
         with console_log():
             return make_pipeline(options).run()
 
+    from foresight_ext.checkpoints import Checkpoints
     from foresight_ext.distributed import is_first_process, is_launched, launch
 
     alone = options.stage == "training"
@@ -56,12 +57,16 @@ def propose(
         raise UserError("several processes share a training only: start them with --stage training")
     with console_log(is_first_process()):
         pipeline = make_pipeline(options)
-        trained = (pipeline.path / "training" / RESULT).is_file()
-        if not is_launched() and (options.force or not trained):
+        run, path = pipeline.path, pipeline.path / "training"
+        if not is_launched() and (options.force or not (path / RESULT).is_file()):
             training.check_training(options)  # before the search, which takes long
-        if alone and not (pipeline.path / BEST).is_file():
-            raise UserError(f"--stage training: {pipeline.path} has no {BEST}: run --stage validation first")
-        if not alone:
+        if options.resume_epoch:
+            Checkpoints(path, options.ckpt_interval).find(options.resume_epoch)
+        if alone:
+            if not (run / BEST).is_file():
+                raise UserError(f"--stage training: {run} has no {BEST}: run --stage validation first")
+            pipeline.compare_settings()
+        else:
             pipeline.run()
             options.force = False  # the run folder was emptied, with what was trained in it
         if options.nproc_per_node > 1 and not is_launched():
@@ -69,9 +74,8 @@ def propose(
             if not alone:
                 arguments = [*(one for one in arguments if one != "--force"), "--stage=training"]
             return launch(module, arguments, options.nproc_per_node)
-        run = pipeline.path
         _, genotype = find_network(str(run), None, (pipeline.space.name,), "")
-        training.train_winner(f"{pipeline.space.name}-{run.name}", genotype, options, run / "training")
+        training.train_winner(f"{pipeline.space.name}-{run.name}", genotype, options, path)
         if is_first_process():
-            print(f"run: {run / 'training'}")
+            print(f"run: {path}")
     return 0

@@ -14,7 +14,8 @@ class Recipe:
     """SGD as the DARTS spaces are retrained (Liu et al. 2019), and with `nesterov` NAS-Bench-201's networks.
 
     `decay` multiplies the learning rate after every epoch; None lets it fall to 0 along a cosine.
-    `cutout_length` is the side of the square that is blanked in every training image, 0 for none.
+    `grad_clip` is the norm that gradients are clipped to, 0 for none. `cutout_length` is the side of the
+    square that is blanked in every training image, 0 for none.
     `label_smoothing` is for training only: evaluation takes the plain cross entropy.
     """
 

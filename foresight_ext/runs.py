@@ -18,16 +18,20 @@ from foresight_ext.files import PROJECT_ROOT, write_json
 CONFIG = "config.json"
 LOG = "log.txt"
 _LOCK = ".lock"
+BESIDE = "use --save NAME for a run beside it, or --force to overwrite it"
 
 
 class RunFolder:
     """The folder of one run, held by one process at a time, until `close`.
 
     `settings` are the options that make the result; a folder with other settings is refused (UserError
-    that shows the difference) unless `force`, which empties it. `notes` are written beside them.
+    that shows the difference and the `remedy`) unless `force`, which empties it. `notes` are written beside
+    them.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], notes: dict[str, Any], force: bool):
+    def __init__(
+        self, path: Path, settings: dict[str, Any], notes: dict[str, Any], force: bool, remedy: str = BESIDE
+    ):
         self.path = path
         config = path / CONFIG
         try:
@@ -48,7 +52,7 @@ class RunFolder:
             if force and config.is_file():
                 self._empty()
             if config.is_file():
-                self._compare(config, settings)
+                compare_settings(path, settings, remedy)
             else:
                 write_json(config, {"settings": settings, **notes})
         except BaseException:
@@ -70,23 +74,6 @@ class RunFolder:
         logging.getLogger().addHandler(handler)
         return handler
 
-    def _compare(self, config: Path, settings: dict[str, Any]) -> None:
-        try:
-            there = dict(json.loads(config.read_text(encoding="utf-8"))["settings"])
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{config} is damaged: use --force to start afresh, or --save NAME") from None
-        asked = json.loads(json.dumps(settings))
-        different = [
-            f"{key} {there.get(key)} there, {asked.get(key)} asked for"
-            for key in dict.fromkeys([*there, *asked])
-            if there.get(key) != asked.get(key)
-        ]
-        if different:
-            raise UserError(
-                f"{self.path} is a run with other settings ({'; '.join(different)}): "
-                "use --save NAME for a run beside it, or --force to overwrite it"
-            )
-
     def _empty(self) -> None:
         # config.json last: until then the folder is known to be a run, also if this process is killed
         for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == CONFIG):
@@ -94,6 +81,23 @@ class RunFolder:
                 shutil.rmtree(entry)
             elif entry.name != _LOCK:
                 entry.unlink()
+
+
+def compare_settings(path: Path, settings: dict[str, Any], remedy: str = BESIDE) -> None:
+    """UserError that shows the difference, and the remedy, if the run in a folder has other settings."""
+    config = path / CONFIG
+    try:
+        there = dict(json.loads(config.read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{config} is damaged: use --force to start afresh, or --save NAME") from None
+    asked = json.loads(json.dumps(settings))
+    different = [
+        f"{key} {there.get(key)} there, {asked.get(key)} asked for"
+        for key in dict.fromkeys([*there, *asked])
+        if there.get(key) != asked.get(key)
+    ]
+    if different:
+        raise UserError(f"{path} is a run with other settings ({'; '.join(different)}): {remedy}")
 
 
 class Journal:

@@ -134,7 +134,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss if weight == 1 else loss * weight).backward()
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
+        if self.recipe.grad_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return _sums(loss.detach(), logits.detach(), batch.targets)
@@ -154,7 +155,8 @@ class Trainer:
             network.eval()
             self.processes.share_buffers(network)
         totals = torch.zeros(len(networks), 4, dtype=torch.float64, device=self.device)
-        shares = indices[self.processes.rank :: self.processes.count].split(batch_size)
+        mine = indices[self.processes.rank :: self.processes.count]
+        shares = mine.split(batch_size) if len(mine) else ()  # fewer images than processes
         for batch in read_ahead(shares, lambda share: data.plain(share, self.device), self.ahead):
             inputs = batch.inputs.contiguous(memory_format=self.memory_format)
             for network, sums in zip(networks, totals):

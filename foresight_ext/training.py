@@ -26,7 +26,7 @@ from foresight_ext.progress import TrainingProgress
 from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.recipe import Recipe
 from foresight_ext.results import RESULT
-from foresight_ext.runs import RunFolder, environment
+from foresight_ext.runs import BESIDE, RunFolder, environment
 from foresight_ext.trainer import NotFinite, Trainer
 from foresight_ext.training_data import DividedImages, draw_epoch
 from foresight_ext.training_log import Curves, TrainingLog
@@ -174,8 +174,10 @@ class _Training:
         others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
         notes = {"other_options": others, "environment": environment(self.processes.why)}
         if options.resume_epoch and not self.job.path.is_dir():
-            self.checkpoints.start(options.resume_epoch)  # says that there is none, before a folder is made
-        folder = RunFolder(self.job.path, settings, notes, options.force)
+            self.checkpoints.find(options.resume_epoch)  # says that there is none, before a folder is made
+        # in a proposal --force alone would start with the search again
+        remedy = "use --stage training --force to overwrite it" if hasattr(options, "stage") else BESIDE
+        folder = RunFolder(self.job.path, settings, notes, options.force, remedy)
         try:
             return folder, None if finished else self.checkpoints.start(options.resume_epoch)
         except BaseException:

@@ -9,6 +9,7 @@ import io
 import logging
 import math
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -164,12 +166,7 @@ class _Scoring:
     ) -> None:
         columns = {name: self._column(name, architectures, scores) for name in self.asked}
         held = accuracies or {}
-        table = [["architecture", *self.parts, *held]]
-        for architecture, *row in zip(architectures, *held.values()):
-            table.append([architecture, *(scores[architecture][name] for name in self.parts), *row])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(table)
-        write_text(folder.path / CSV, text.getvalue())
+        _write_csv(folder.path / CSV, scores, sampled(self.options.seed, SPACE_SIZE))
         _log.info("%d networks: %s", len(architectures), folder.path / CSV)
         each = {name: seconds[name] / sum(name in found for found in scores.values()) for name in self.parts}
         if accuracies is None:
@@ -204,6 +201,15 @@ class _Scoring:
         return PROXIES.get(name).combine(columns)
 
 
+def _write_csv(path: Path, scores: Scores, order: list[str]) -> None:
+    """Write all that was ever scored, whatever is asked for now; a proxy that is missing leaves a gap."""
+    names = list(dict.fromkeys(name for found in scores.values() for name in found))
+    rows = [[one, *(scores[one].get(name, "") for name in names)] for one in order if one in scores]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([["architecture", *names], *rows])
+    write_text(path, text.getvalue())
+
+
 def _accuracies(options: argparse.Namespace, architectures: list[str]) -> dict[str, list[float]] | None:
     """The architectures' test accuracies by data set; None without a benchmark."""
     path = find_benchmark(options.benchmark)
@@ -236,7 +242,13 @@ def _results(options: argparse.Namespace, tasks, load) -> Iterator:
         options.processes, multiprocessing.get_context("spawn"), _start_worker, (options, load)
     )
     try:
-        yield from executor.map(_work, tasks)
+        # Ctrl-C is for this process alone: workers that it stops anywhere could leave the others waiting
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            results = executor.map(_work, tasks)  # starts the workers, which go on ignoring it
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        yield from results
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process died, perhaps of too little memory: use fewer --processes"
@@ -275,6 +287,17 @@ def _shown(correlation: float | None) -> str:
     return "-" if correlation is None else f"{correlation:.3f}"
 
 
+def _known(names: str) -> None:
+    """UserError unless 'a,b,c' are different proxies."""
+    from foresight_ext.measures import PROXIES
+
+    listed = names.split(",")
+    for name in listed:
+        PROXIES.get(name)
+        if listed.count(name) > 1:
+            raise UserError(f"the proxy '{name}' comes twice in '{names}': leave one out")
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command line."""
     from foresight_ext.measures import PROXIES
@@ -284,7 +307,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.option(
         "--metrics",
         "--metric",
-        type=some_of(lambda names: [PROXIES.get(name) for name in names.split(",")]),
+        type=some_of(_known),
         default="jacob",
         metavar="NAME[,NAME...]",
         help=f"the zero-cost proxies, out of {', '.join(PROXIES)}",

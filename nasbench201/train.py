@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foresight_ext.cli import Parser, add_common_options, add_training_options, entry_point, whole_number
 from foresight_ext.results import BEST
 from foresight_ext.training_command import add_arch_options, run_training
+from nasbench201.genotype import parse_genotype
 from nasbench201.visualize import find_genotype
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -31,6 +32,7 @@ def add_recipe_options(parser: Parser, batch_option: str) -> None:
         batch_size=256,
         batch_option=batch_option,
         weight_decay=5e-4,
+        grad_clip=0.0,
     )
 
 
@@ -81,6 +83,7 @@ def _recipe(options: argparse.Namespace, batch_size: int) -> "Recipe":
 def _find(where: str, network_id: str | None) -> tuple[str, str]:
     """A name for the run folder, and the architecture string."""
     genotype = find_genotype(where, network_id)
+    parse_genotype(genotype)  # UserError before a folder has its name
     return genotype.replace("|", "").replace("~", "").replace("+", "-"), genotype
 
 

@@ -46,7 +46,7 @@ DEFAULTS = {
     "learning_rate": "0.1",
     "momentum": "0.9",
     "weight_decay": "0.0005",
-    "grad_clip": "5.0",
+    "grad_clip": "0.0",
     "protocol": "holdout",
     "ckpt_interval": "50",
     "resume_epoch": "0",

@@ -173,10 +173,10 @@ def test_images_of_odd_size():
 
 @pytest.mark.parametrize("proxy", COUNTS_BLOCKS)
 def test_fast_imagenet_forms_equal_straightforward(proxy):
-    """The stem's own ReLUs record as well, and its two outputs differ."""
+    """The stem's own ReLUs record as well, its two outputs differ, and channels may be odd."""
     draw = random.Random(proxy)
     torch.manual_seed(2)
-    space = DartsImageNetSpace("s2", search_channels=4, search_layers=4)
+    space = DartsImageNetSpace("s2", search_channels=3, search_layers=4)
     supernet = space.build_supernet(10).double()
     x = Batch(images(4, 5, 64).double(), None)
     mixings = [random_mixing(supernet, draw) for _ in range(3)]

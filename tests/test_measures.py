@@ -316,6 +316,20 @@ def test_linear_regions_of_a_darts_supernet():
     assert 1 < LinearRegions(images=40).score(masked, minibatch(0, 4, 8)) <= 40
 
 
+def test_zen_of_a_network_with_a_parameter_of_its_own():
+    class Scaled(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            for module in self:
+                x = module(x)
+            return x * self.scale
+
+    assert math.isfinite(Zen(repeats=2).score(Scaled(), minibatch(0, 4)))
+
+
 def test_params_and_flops_by_hand():
     # convolutions 8 x 27 and 16 x 72 + 16, batch norms 16 and 32, classifier 160 + 10
     assert value("params", plain_network(), minibatch(0, 2)) == 216 + 16 + 1152 + 16 + 32 + 170
@@ -483,6 +497,19 @@ def test_find_measures_takes_minibatches_or_images_of_each_class():
     batch = Batch(everything[order], torch.arange(10).repeat_interleave(2))
     assert found == {name: value(name, network, batch) for name in names}
     assert_same(before, snapshot(network))
+
+
+def test_find_measures_says_where_there_is_nothing_to_look_at():
+    loader = [(images(0, 4), torch.arange(4))]
+    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for name in ("jacob", "nwot", "swap", "linear_regions"):
+        with pytest.raises(UserError, match=f"{name} looks at nn.ReLU and nn.ReLU6 modules"):
+            find_measures(smooth, loader, ("random", 1, 10), "cpu", measure_names=[name])
+    # a batch norm behind the pooling can't normalise the single value of synflow_bn's one image
+    pooled = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4), nn.Flatten())
+    found = find_measures(pooled, loader, ("random", 1, 10), "cpu")
+    assert [name for name, value in found.items() if math.isnan(value)] == ["synflow_bn"]
+    assert len(found) == 9
 
 
 def test_find_measures_takes_any_loss_and_arrays():

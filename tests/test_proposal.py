@@ -15,6 +15,7 @@ from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.pipeline import Pipeline
 from foresight_ext.runs import Journal
 from nasbench201 import networks_proposal as nasbench201_proposal
+from nasbench201 import train as nasbench201_train
 from sota.cnn import networks_proposal, networks_proposal_imagenet
 from sota.cnn.spaces import SPACES
 from tests import commands
@@ -135,6 +136,15 @@ def test_a_finished_run_is_told_and_not_computed(uninterrupted, monkeypatch):
     assert sum("nothing to compute" in line for line in again) == 2
 
 
+def test_a_training_with_other_settings_is_refused_and_the_search_is_kept(uninterrupted):
+    folder, _ = uninterrupted
+    told = refused(folder.parent.parent, *TINY, "--layers=4")
+    assert told.startswith(f"{folder}/training is a run with other settings (layers 3 there, 4 asked for)")
+    assert told.endswith("use --stage training --force to overwrite it")
+    told = refused(folder.parent.parent, *TINY, "--stage=training", "--pool_size=3")
+    assert told.startswith(f"{folder} is a run with other settings (pool_size 2 there, 3 asked for)")
+
+
 def test_two_processes_train_the_winner(tmp_path):
     arguments = [*TINY, "--pool_size=1", "--validate_rounds=1", "--epochs=1", "--nproc_per_node=2", "--force"]
     script = PROJECT_ROOT / "exp_scripts/zerocostpt_darts_pipeline.sh"
@@ -158,6 +168,7 @@ def test_two_processes_train_the_winner(tmp_path):
         (["--amp"], "--amp needs a GPU"),
         (["--train_batch_size=2", "--nproc_per_node=2"], "a batch size of 2 is too small for 2 processes"),
         (["--force", "--resume_epoch=5"], "--force deletes the checkpoint that --resume_epoch 5 needs"),
+        (["--resume_epoch=5"], "--resume_epoch 5: "),
         (["--stage=training"], "has no best_networks.json: run --stage validation first"),
         (["--stage=validation"], "has no networks_pool.json: run --stage search first"),
         (["--stage=train"], "argument --stage: invalid choice: 'train'"),
@@ -271,13 +282,17 @@ def test_nasbench201_trains_on_request(tmp_path):
     assert read(folder, "training/result.json")["genotype"] == read(folder, "best_networks.json")["networks"]
 
 
-def test_nasbench201s_recipe_is_its_authors(monkeypatch):
-    from nasbench201 import train
+def test_a_bad_architecture_string_makes_no_folder(tmp_path):
+    told = refused(tmp_path / "out", "--arch=|a/b~0|", "--dataset=digits", main=nasbench201_train.main)
+    assert told.startswith("architecture '|a/b~0|' does not parse")
+    assert not (tmp_path / "out").exists()
 
+
+def test_nasbench201s_recipe_is_its_authors(monkeypatch):
     jobs = []
     monkeypatch.setattr(training, "train", lambda job, open_split, options: jobs.append(job) or {})
     arch = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
-    done("/nowhere", f"--arch={arch}", main=train.main)
+    done("/nowhere", f"--arch={arch}", main=nasbench201_train.main)
     recipe = jobs[0].recipe
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (
         200,
@@ -286,5 +301,5 @@ def test_nasbench201s_recipe_is_its_authors(monkeypatch):
         5e-4,
     )
     assert recipe.nesterov
-    assert (recipe.decay, recipe.cutout_length) == (None, 0)
+    assert (recipe.decay, recipe.cutout_length, recipe.grad_clip) == (None, 0, 0)
     assert jobs[0].settings["genotype"] == arch

@@ -6,15 +6,21 @@ import math
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from foresight_ext.errors import UserError
+from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.runs import Journal
 from nasbench201 import score_archs
-from nasbench201.benchmark import DATASETS, SPACE_SIZE
+from nasbench201.benchmark import DATASETS, SPACE_SIZE, Benchmark
 from nasbench201.score_archs import correlations, main, sampled
 from tests import commands
 from tests.commands import class_folders, read
@@ -89,10 +95,11 @@ def test_scores_accuracies_and_correlations(tmp_path, benchmark):
     assert told[-1] == f"run: {folder}"
     table = rows(folder)
     assert [row["architecture"] for row in table] == sampled(0, 6)
-    assert set(table[0]) == {"architecture", "jacob", "params", "ntk", "linear_regions", *DATASETS}
+    assert set(table[0]) == {"architecture", "jacob", "params", "ntk", "linear_regions"}
     content = read(folder, "correlations.json")
     assert content["networks"] == 6
-    accuracies = [float(row["cifar10"]) for row in table]
+    asked = Benchmark.open(Path(benchmark.partition("=")[2]))
+    accuracies = [asked.accuracy(row["architecture"], "cifar10") for row in table]
     column = {name: [float(row[name]) for row in table] for name in ("jacob", "ntk", "linear_regions")}
     held = {name: entry["cifar10"] for name, entry in content["correlations"].items()}
     assert held["jacob"] == correlations(column["jacob"], accuracies)
@@ -127,6 +134,10 @@ def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch):
     assert sorted(appended) == sorted(
         [(one, "nwot") for one in sampled(0, 5)] + [(sampled(0, 5)[-1], "jacob")]
     )
+    # asked for less, the table keeps what it has
+    kept = (tmp_path / NAME / "scores.csv").read_bytes()
+    done(tmp_path, "--metrics=nwot", "--sample=2")
+    assert (tmp_path / NAME / "scores.csv").read_bytes() == kept
     # stopped anywhere, also within a line: the same in the end
     whole = (tmp_path / NAME / "scores.csv").read_bytes()
     journal = tmp_path / NAME / "scores.jsonl"
@@ -166,6 +177,7 @@ def test_without_a_benchmark_that_is_said(tmp_path):
     "arguments, message",
     [
         (["--metrics=jacb"], "argument --metrics/--metric: unknown proxy 'jacb': choose from jacob, "),
+        (["--metrics=snip,jacob,snip"], "the proxy 'snip' comes twice in 'snip,jacob,snip': leave one out"),
         (["--sample=0"], "argument --sample: '0' is not a whole number from 1 to 15625"),
         (["--processes=0"], "argument --processes: '0' is not a whole number from 1 on"),
         (["--batch_size=5000"], "--batch_size 5000: there are 1437 training images"),
@@ -192,6 +204,22 @@ def test_images_that_are_gone_are_told_whatever_the_processes(tmp_path):
     done(tmp_path, *arguments, "--sample=1")
     told = refused(tmp_path, *arguments, "--sample=2", "--processes=2")
     assert told.startswith(f"--data {tmp_path / 'images'} has no folder train")
+
+
+def test_ctrl_c_stops_all_processes(tmp_path):
+    command = [sys.executable, "-m", "nasbench201.score_archs", f"--out={tmp_path}", *SMALL]
+    command += ["--metrics=snip", "--sample=3000", "--processes=2"]
+    journal = tmp_path / NAME / "scores.jsonl"
+    with subprocess.Popen(
+        command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while not (journal.exists() and journal.stat().st_size):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to workers as well
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error == "stopped: the same command goes on from here\n"
 
 
 def test_a_dead_worker_is_told(monkeypatch):

@@ -221,6 +221,18 @@ def test_evaluation_reads_images_as_they_are():
     assert torch.equal(batch.targets, data.labels[[3, 1]])
 
 
+def test_a_process_without_images_to_evaluate_adds_nothing(monkeypatch):
+    """Of two processes the second, where one image is judged: what the first has found is the score."""
+    trainer = trainer_of(Line(), Recipe(1, 2, learning_rate=0.1))
+    first = torch.tensor([[0.5, 1, 1, 1]], dtype=torch.float64)
+    second = replace(trainer.processes, rank=1, count=2)
+    monkeypatch.setattr(type(second), "share_buffers", lambda processes, network: None)
+    monkeypatch.setattr(type(second), "sum", lambda processes, values: values + first)
+    trainer.processes = second
+    [score] = trainer.evaluate([Line()], open_split("test"), torch.tensor([3]), 2)
+    assert tuple(score) == (0.5, 100, 100)
+
+
 # ---- protocols
 
 

@@ -18,7 +18,7 @@ class Proxy(ABC):
     """Scores an untrained network on a minibatch. `source` names the paper it comes from.
 
     `needs_labels`, `needs_gradients` and `needs_double` say what it costs: the minibatch's targets, a
-    backward pass, float64.
+    backward pass, float64; `needs_relus` that it looks at nn.ReLU and nn.ReLU6 modules and nothing else.
     """
 
     source: str
@@ -26,6 +26,7 @@ class Proxy(ABC):
     needs_labels: bool = False
     needs_gradients: bool = False
     needs_double: bool = False
+    needs_relus: bool = False
 
     @abstractmethod
     def score(self, network: nn.Module, batch: Batch) -> float:

@@ -20,6 +20,7 @@ class KernelProxy(Proxy):
     """
 
     source = "Mellor et al. 2021 (NASWOT); Xiang et al. 2023 (Zero-Cost-PT), section 3"
+    needs_relus = True
 
     def __init__(self, count_blocks: bool):
         self.new_kernel = partial(AgreementKernel, count_blocks=count_blocks)

@@ -31,6 +31,7 @@ class LinearRegions(Proxy):
     """
 
     source = "Chen et al. 2021 (TE-NAS), section 3.1.2"
+    needs_relus = True
 
     def __init__(self, images: int = 3000):
         self.images = images

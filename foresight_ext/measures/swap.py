@@ -18,6 +18,7 @@ class Swap(Proxy):
     """
 
     source = "Peng et al. 2024 (SWAP-NAS)"
+    needs_relus = True
 
     @torch.no_grad()
     def score(self, network: nn.Module, batch: Batch) -> float:

@@ -1,5 +1,7 @@
 """`synflow`: how much flows through all paths of the network, whatever the data."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +24,8 @@ class Synflow(LayerProxy):
     """|w g|, g the gradient of the summed output for one image of ones, all weights and buffers positive.
 
     Without labels or images; float64; one forward and one backward pass of one image. Batch norms pass on
-    what they get, or run in the mode the network is in (`keep_batch_norms`). The arrays are the raw values;
+    what they get, or run in the mode the network is in (`keep_batch_norms`); NaN where they would normalise a
+    single value, as on one pixel in training mode. The arrays are the raw values;
     the score is the logarithm of their sum: it orders networks the same, and stays small where the sum over
     a supernet's paths is not.
     """
@@ -43,7 +46,12 @@ class Synflow(LayerProxy):
         ones = torch.ones_like(batch.inputs[:1], dtype=torch.float64)
         # batch norms that pass on what they get would still refuse one image of one pixel in training mode
         with mode(network, False, self.without), hooks(network, self.without, _pass_on):
-            found = gradients(logits(network, state, ones).sum(), weights)
+            try:
+                found = gradients(logits(network, state, ones).sum(), weights)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                return [torch.full_like(weight, math.nan) for weight in weights]
         return [(weight.detach() * gradient).abs() for weight, gradient in zip(weights, found)]
 
     def score(self, network: nn.Module, batch: Batch) -> float:

@@ -65,7 +65,7 @@ def _draw_weights(network: nn.Module, state: State, draw: torch.Generator) -> No
     """New weights of all layers; batch norms scale by 1 and shift by 0."""
     for name, module in network.named_modules():
         for part, _ in module.named_parameters(recurse=False):
-            value = state[f"{name}.{part}"]
+            value = state[f"{name}.{part}" if name else part]
             if part == "bias":
                 value.zero_()
             elif isinstance(module, LAYERS):

@@ -65,7 +65,7 @@ class _Reduce(FoldedOperation):
 
     def __init__(self, operation: FactorizedReduce):
         first, second = operation.conv_1.weight, operation.conv_2.weight
-        kernel = first.new_zeros(2 * len(first), first.shape[1], 2, 2)
+        kernel = first.new_zeros(len(first) + len(second), first.shape[1], 2, 2)
         kernel[: len(first), :, 0, 0] = first[:, :, 0, 0]
         kernel[len(first) :, :, 1, 1] = second[:, :, 0, 0]
         self.conv = Folded.of_kernel(kernel, operation.bn, stride=2, padding=0)
