@@ -22,9 +22,9 @@ fi
 
 step ruff "$PYTHON_BIN" -m ruff check .
 step shellcheck "$(dirname "$PYTHON_BIN")/shellcheck" --external-sources "${scripts[@]}"
-# a process a core, each on one thread: many small tests gain nothing from several. A file stays in one process,
-# whose tests share what they set up; each process holds PyTorch, so no more than a few.
-step pytest env OMP_NUM_THREADS=1 "$PYTHON_BIN" -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"
+# a process a core, each on one thread: many small tests gain nothing from several. Each process holds
+# PyTorch, so no more than a few.
+step pytest env OMP_NUM_THREADS=1 "$PYTHON_BIN" -m pytest -n logical --maxprocesses 4 --dist worksteal "$@"
 
 if [[ -n "$failed" ]]; then
     echo "FAILED:$failed" >&2

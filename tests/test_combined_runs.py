@@ -57,11 +57,14 @@ def test_what_a_run_leaves(uninterrupted):
     for genotype, votes in summary["scores"].items():
         jacob, nwot = summary["part_scores"].values()
         # of two proxies one prefers and the other does not mind less
-        assert votes == sum(
-            (jacob[genotype] > jacob[o]) + (nwot[genotype] > nwot[o])
-            > (jacob[genotype] < jacob[o]) + (nwot[genotype] < nwot[o])
+        leads = [
+            (jacob[genotype] > jacob[o])
+            + (nwot[genotype] > nwot[o])
+            - (jacob[genotype] < jacob[o])
+            - (nwot[genotype] < nwot[o])
             for o in genotypes
-        )
+        ]
+        assert votes == sum(lead > 0 for lead in leads) - sum(lead < 0 for lead in leads)
         told = f"jacob {jacob[genotype]:.4f}, nwot {nwot[genotype]:.4f} for {genotype}"
         assert f"validation: {told}" in uninterrupted.out.splitlines()
         assert re.search(rf"^ +{votes:.4f} +\dx  {re.escape(genotype)}$", uninterrupted.out, re.M)
