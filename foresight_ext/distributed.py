@@ -33,7 +33,9 @@ def launch(module: str, arguments: Sequence[str], processes: int) -> int:
     from torch.distributed.run import parse_args, run
 
     # what failed has told why; torchrun would add a page to it
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     try:
         run(parse_args(["--standalone", f"--nproc_per_node={processes}", "-m", module, *arguments]))

@@ -20,7 +20,7 @@ from foresight_ext.measures.combination import parts_of
 from foresight_ext.orders import ORDERS, Decision, Pruning
 from foresight_ext.progress import Progress, in_words
 from foresight_ext.results import BEST, POOL
-from foresight_ext.runs import LOG, Journal, RunFolder, compare_settings, environment, plain
+from foresight_ext.runs import LOG, Journal, RunFolder, compare_settings, notes_of, plain
 from foresight_ext.search import PoolSearch
 from foresight_ext.space import Space
 from foresight_ext.supernet import Supernet
@@ -85,6 +85,11 @@ class Pipeline:
         self.device, why = choose_device(options.device, options.gpu)
         path = self.path
         # what can be wrong is found out before the folder is made or emptied
+        for name, part in parts_of(options.metrics).items():
+            if options.batch_size < part.least_images:
+                raise UserError(
+                    f"--batch_size {options.batch_size}: {name} needs {part.least_images} images or more"
+                )
         if options.stage == "validation":
             if options.force:
                 raise UserError(
@@ -97,11 +102,8 @@ class Pipeline:
         if not finished:
             _ = self.data
         settings = self._settings()
-        others = {name: value for name, value in vars(options).items() if name not in settings}
-        others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
-        notes = {"other_options": others, "environment": environment(why)}
-        self.folder = RunFolder(path, settings, notes, options.force)
-        log_file = self.folder.log_to_file()
+        self.folder = RunFolder(path, settings, notes_of(options, settings, why), options.force)
+        self.folder.log_to_file()
         try:
             _log.info("%s on %s, seed %d, on %s", self.space.name, options.dataset, options.seed, why)
             if self.answer is None and self.no_answer:
@@ -110,8 +112,6 @@ class Pipeline:
                 _log.info("finished before, nothing to compute: --force would start afresh")
             self._stages()
         finally:
-            logging.getLogger().removeHandler(log_file)
-            log_file.close()
             self.folder.close()
         print(f"run: {self.folder.path}")
         return 0

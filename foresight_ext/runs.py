@@ -1,5 +1,6 @@
 """Run folders: what was asked, a journal of what is done, and nothing overwritten without --force."""
 
+import argparse
 import fcntl
 import json
 import logging
@@ -33,6 +34,7 @@ class RunFolder:
         self, path: Path, settings: dict[str, Any], notes: dict[str, Any], force: bool, remedy: str = BESIDE
     ):
         self.path = path
+        self._log: logging.Handler | None = None
         config = path / CONFIG
         try:
             if path.is_dir() and not config.is_file() and any(e.name[0] != "." for e in path.iterdir()):
@@ -60,19 +62,21 @@ class RunFolder:
             raise
 
     def close(self) -> None:
-        """Let other processes in."""
+        """End the log, and let other processes in."""
+        if self._log is not None:
+            logging.getLogger().removeHandler(self._log)
+            self._log.close()
         self._lock.close()
 
     def journal(self, name: str) -> "Journal":
         """The journal of a stage."""
         return Journal(self.path / f"{name}.jsonl")
 
-    def log_to_file(self) -> logging.Handler:
-        """Write what is logged to log.txt as well, with the time."""
-        handler = logging.FileHandler(self.path / LOG, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        logging.getLogger().addHandler(handler)
-        return handler
+    def log_to_file(self) -> None:
+        """Write what is logged to log.txt as well, with the time, until `close`."""
+        self._log = logging.FileHandler(self.path / LOG, encoding="utf-8")
+        self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logging.getLogger().addHandler(self._log)
 
     def _empty(self) -> None:
         # config.json last: until then the folder is known to be a run, also if this process is killed
@@ -148,6 +152,13 @@ class Journal:
 def plain(score: float) -> float | str:
     """A score for JSON, which has no infinities and no NaN: those become words that float() reads."""
     return score if math.isfinite(score) else str(score)
+
+
+def notes_of(options: argparse.Namespace, settings: dict[str, Any], device: str) -> dict[str, Any]:
+    """What config.json tells besides the settings: the other options, and the environment."""
+    others = {name: value for name, value in vars(options).items() if name not in settings}
+    others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
+    return {"other_options": others, "environment": environment(device)}
 
 
 def environment(device: str) -> dict[str, Any]:

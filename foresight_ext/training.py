@@ -26,7 +26,7 @@ from foresight_ext.progress import TrainingProgress
 from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.recipe import Recipe
 from foresight_ext.results import RESULT
-from foresight_ext.runs import BESIDE, RunFolder, environment
+from foresight_ext.runs import BESIDE, RunFolder, notes_of
 from foresight_ext.trainer import NotFinite, Trainer
 from foresight_ext.training_data import DividedImages, draw_epoch
 from foresight_ext.training_log import Curves, TrainingLog
@@ -145,7 +145,7 @@ class _Training:
         except BaseException:
             self.processes.share(None)
             raise
-        log_file = folder.log_to_file()
+        folder.log_to_file()
         try:
             self.processes.share({"finished": result is not None, "checkpoint": checkpoint})
             if result is None:
@@ -159,8 +159,6 @@ class _Training:
             except (KeyError, TypeError):
                 raise _damaged(result_file) from None
         finally:
-            logging.getLogger().removeHandler(log_file)
-            log_file.close()
             folder.close()
         return result
 
@@ -170,9 +168,7 @@ class _Training:
     def _open_folder(self, finished: bool) -> tuple[RunFolder, dict[str, Any] | None]:
         """The run's folder, and the checkpoint to go on from: None if there is none or nothing to do."""
         options, settings = self.options, self._settings()
-        others = {name: value for name, value in vars(options).items() if name not in settings}
-        others = {name: str(value) if isinstance(value, Path) else value for name, value in others.items()}
-        notes = {"other_options": others, "environment": environment(self.processes.why)}
+        notes = notes_of(options, settings, self.processes.why)
         if options.resume_epoch and not self.job.path.is_dir():
             self.checkpoints.find(options.resume_epoch)  # says that there is none, before a folder is made
         # in a proposal --force alone would start with the search again

@@ -12,10 +12,10 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ from foresight_ext.cli import (
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_json, write_text
 from foresight_ext.progress import Progress
-from foresight_ext.runs import Journal, RunFolder, environment, plain
+from foresight_ext.runs import Journal, RunFolder, notes_of, plain
 from nasbench201.benchmark import DATA_FOLDER, SPACE_SIZE, Benchmark, add_benchmark_option, find_benchmark
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
 from nasbench201.train import add_skeleton_options
@@ -49,6 +49,9 @@ _log = logging.getLogger(__name__)
 
 # architecture -> proxy -> its score, as the proxy gave it
 Scores = dict[str, dict[str, float]]
+# an architecture, and the proxies to score it by; what came of it: score and seconds by each
+Task = tuple[str, tuple[str, ...]]
+Result = tuple[str, dict[str, tuple[float, float]]]
 
 
 def sampled(seed: int, count: int) -> list[str]:
@@ -58,9 +61,7 @@ def sampled(seed: int, count: int) -> list[str]:
     return [format_genotype(every[index]) for index in order]
 
 
-def score_one(
-    options: argparse.Namespace, batch: "Batch", task: tuple[str, tuple[str, ...]]
-) -> tuple[str, dict[str, tuple[float, float]]]:
+def score_one(options: argparse.Namespace, batch: "Batch", task: Task) -> Result:
     """An architecture's score and seconds by each of some proxies; its weights are drawn from the seed."""
     import torch
 
@@ -121,10 +122,11 @@ class _Scoring:
         settings = {name: getattr(options, name) for name in names}
         settings["data"] = str(options.data or DATA_FOLDER)
         path = options.out / "nas-bench-201-scores" / f"{options.save}-seed{options.seed}-{options.dataset}"
-        load = partial(minibatch, options, device)
+        load = lru_cache(lambda: minibatch(options, device))
         if options.force or not path.exists():
             load()  # what is wrong with the data set is told before a folder is made or emptied
-        folder = RunFolder(path, settings, {"environment": environment(why)}, options.force)
+        folder = RunFolder(path, settings, notes_of(options, settings, why), options.force)
+        folder.log_to_file()
         try:
             journal = folder.journal("scores")
             scores, seconds = _journalled(journal)
@@ -134,10 +136,10 @@ class _Scoring:
                 if (missing := tuple(name for name in self.parts if name not in scores.get(one, {})))
             ]
             if tasks:
-                load()  # here, where a mistake is told, and not in each of several processes
+                batch = load()  # here, where a mistake is told, and not in each of several processes
                 count = f"{options.processes} process{'es' * (options.processes > 1)}"
                 _log.info("scoring on %s, in %s", why, count)
-                self._compute(tasks, load, journal, scores, seconds)
+                self._compute(_results(options, tasks, batch), tasks, journal, scores, seconds)
             else:
                 _log.info("scored before, nothing to compute: --force would start afresh")
             self._report(folder, architectures, scores, seconds, accuracies)
@@ -145,10 +147,18 @@ class _Scoring:
             folder.close()
         print(f"run: {folder.path}")
 
-    def _compute(self, tasks, load, journal: Journal, scores: Scores, seconds: dict[str, float]) -> None:
+    def _compute(
+        self,
+        results: Iterable[Result],
+        tasks: list[Task],
+        journal: Journal,
+        scores: Scores,
+        seconds: dict[str, float],
+    ) -> None:
+        """Take the results of the tasks into the journal, the scores and the seconds."""
         done = sum(len(found) for found in scores.values())
         progress = Progress("scores", done + sum(len(names) for _, names in tasks), done)
-        for architecture, found in _results(self.options, tasks, load):
+        for architecture, found in results:
             for name, (score, took) in found.items():
                 entry = {"architecture": architecture, "proxy": name, "score": plain(score)}
                 journal.append({**entry, "seconds": round(took, 4)})
@@ -219,7 +229,7 @@ def _accuracies(options: argparse.Namespace, architectures: list[str]) -> dict[s
     return {name: [benchmark.accuracy(one, name) for one in architectures] for name in benchmark.datasets}
 
 
-def minibatch(options: argparse.Namespace, device: "torch.device | str") -> "Batch":
+def minibatch(options: argparse.Namespace, device: "torch.device") -> "Batch":
     """The minibatch that all networks are scored on, drawn from the seed."""
     from foresight_ext.batches import draw_pass
     from foresight_ext.datasets import load_as_asked
@@ -233,14 +243,13 @@ def minibatch(options: argparse.Namespace, device: "torch.device | str") -> "Bat
     return data.render(draws, device)
 
 
-def _results(options: argparse.Namespace, tasks, load) -> Iterator:
+def _results(options: argparse.Namespace, tasks: list[Task], batch: "Batch") -> Iterator[Result]:
     """What score_one says of every task, from worker processes if there are to be several."""
     if options.processes == 1:
-        yield from map(partial(score_one, options, load()), tasks)
+        yield from map(partial(score_one, options, batch), tasks)
         return
-    executor = ProcessPoolExecutor(
-        options.processes, multiprocessing.get_context("spawn"), _start_worker, (options, load)
-    )
+    spawn, device = multiprocessing.get_context("spawn"), str(batch.inputs.device)
+    executor = ProcessPoolExecutor(options.processes, spawn, _start_worker, (options, device))
     try:
         # Ctrl-C is for this process alone: workers that it stops anywhere could leave the others waiting
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -257,15 +266,17 @@ def _results(options: argparse.Namespace, tasks, load) -> Iterator:
         executor.shutdown(cancel_futures=True)
 
 
-def _start_worker(options: argparse.Namespace, load) -> None:
+def _start_worker(options: argparse.Namespace, device: str) -> None:
     global _worker  # a process of a pool has no other place for what its tasks share
+    import torch
+
     from foresight_ext.devices import prepare
 
     prepare(options.threads or 1)
-    _worker = partial(score_one, options, load())
+    _worker = partial(score_one, options, minibatch(options, torch.device(device)))
 
 
-def _work(task):
+def _work(task: Task) -> Result:
     return _worker(task)
 
 

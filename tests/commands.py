@@ -2,11 +2,16 @@
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 from PIL import Image
+
+from foresight_ext.files import PROJECT_ROOT
 
 
 def run(main, *arguments):
@@ -30,6 +35,23 @@ def refused(main, *arguments):
     assert code == 2
     assert re.fullmatch(r"error: [^\n]+\n", error)
     return error.removeprefix("error: ").strip()
+
+
+def finished(command, folder):
+    """A command line that ran to its end in a folder, in processes of its own."""
+    return subprocess.run(
+        command,
+        env={**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def script(name, *arguments):
+    """The command line of a script of exp_scripts/."""
+    return ["bash", str(PROJECT_ROOT / "exp_scripts" / name), *arguments]
 
 
 def read(folder, name):

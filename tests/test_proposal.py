@@ -19,7 +19,7 @@ from nasbench201 import train as nasbench201_train
 from sota.cnn import networks_proposal, networks_proposal_imagenet
 from sota.cnn.spaces import SPACES
 from tests import commands
-from tests.commands import class_folders, read
+from tests.commands import class_folders, finished, read, script
 
 SIZE = ["--space=s2", "--search_channels=2", "--search_layers=3", "--init_channels=2", "--layers=3"]
 BUDGET = ["--batch_size=4", "--pool_size=2", "--validate_rounds=2", "--epochs=2", "--train_batch_size=8"]
@@ -147,15 +147,7 @@ def test_a_training_with_other_settings_is_refused_and_the_search_is_kept(uninte
 
 def test_two_processes_train_the_winner(tmp_path):
     arguments = [*TINY, "--pool_size=1", "--validate_rounds=1", "--epochs=1", "--nproc_per_node=2", "--force"]
-    script = PROJECT_ROOT / "exp_scripts/zerocostpt_darts_pipeline.sh"
-    done = subprocess.run(
-        ["bash", str(script), "--out=my runs", *arguments],
-        env={**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = finished(script("zerocostpt_darts_pipeline.sh", "--out=my runs", *arguments), tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     folder = tmp_path.resolve() / "my runs" / NAME
     assert done.stdout.splitlines()[-1] == f"run: {folder}/training"
@@ -168,6 +160,7 @@ def test_two_processes_train_the_winner(tmp_path):
         (["--amp"], "--amp needs a GPU"),
         (["--train_batch_size=2", "--nproc_per_node=2"], "a batch size of 2 is too small for 2 processes"),
         (["--force", "--resume_epoch=5"], "--force deletes the checkpoint that --resume_epoch 5 needs"),
+        (["--metrics=zico", "--batch_size=1"], "--batch_size 1: zico needs 2 images or more"),
         (["--resume_epoch=5"], "--resume_epoch 5: "),
         (["--stage=training"], "has no best_networks.json: run --stage validation first"),
         (["--stage=validation"], "has no networks_pool.json: run --stage search first"),
@@ -221,7 +214,7 @@ def test_imagenet_searches_and_trains_on_request(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "script, defaults",
+    "name, defaults",
     [
         (
             "zerocostpt_darts_pipeline.sh",
@@ -248,8 +241,8 @@ def test_imagenet_searches_and_trains_on_request(tmp_path):
         ),
     ],
 )
-def test_scripts_have_the_official_defaults(script, defaults, monkeypatch):
-    text = (PROJECT_ROOT / "exp_scripts" / script).read_text()
+def test_scripts_have_the_official_defaults(name, defaults, monkeypatch):
+    text = (PROJECT_ROOT / "exp_scripts" / name).read_text()
     module, *given = re.search(r'^run_module (.*) "\$@"$', text, re.M).group(1).split()
     main = {
         "sota.cnn.networks_proposal": networks_proposal.main,

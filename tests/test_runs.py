@@ -174,13 +174,13 @@ def test_a_damaged_config_is_told_and_force_gets_past_it(tmp_path, text):
 
 
 def test_log_file_gets_what_is_logged_with_the_time(tmp_path):
-    handler = make(tmp_path / "run").log_to_file()
-    root = logging.getLogger()
+    folder = make(tmp_path / "run")
+    folder.log_to_file()
     try:
         logging.getLogger("foresight_ext.x").warning("3 images: ä")
     finally:
-        root.removeHandler(handler)
-        handler.close()
+        folder.close()
+    logging.getLogger("foresight_ext.x").warning("4 images")  # the log has ended
     [line] = (tmp_path / "run/log.txt").read_text(encoding="utf-8").splitlines()
     assert line.endswith(" 3 images: ä")
     assert line.startswith("20")

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
 from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.measures import PROXIES
@@ -159,7 +161,7 @@ def test_scores_are_those_of_the_proxies(tmp_path):
     """Recomputed apart: weights from seed and architecture, minibatch from the seed."""
     done(tmp_path, "--metrics=jacob,synflow", "--sample=2")
     options = score_archs.parse([f"--out={tmp_path}", *SMALL])
-    batch = score_archs.minibatch(options, "cpu")
+    batch = score_archs.minibatch(options, torch.device("cpu"))
     for row in rows(tmp_path / NAME):
         _, found = score_archs.score_one(options, batch, (row["architecture"], ("synflow", "jacob")))
         assert {name: str(score) for name, (score, _) in found.items()} == {
@@ -226,9 +228,9 @@ def test_a_dead_worker_is_told(monkeypatch):
     """The first task kills its process, as the system does with those that take too much memory."""
     monkeypatch.setattr(score_archs, "_start_worker", print)
     monkeypatch.setattr(score_archs, "_work", os._exit)
-    options = argparse.Namespace(processes=2)
+    options, batch = argparse.Namespace(processes=2), Batch(torch.zeros(1), None)
     with pytest.raises(UserError, match="a worker process died"):
-        list(score_archs._results(options, [1, 1], None))
+        list(score_archs._results(options, [1, 1], batch))
 
 
 def test_a_damaged_journal_is_told(tmp_path):

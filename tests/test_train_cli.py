@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from foresight_ext.large_images import LargeAugmentation, crop_box, open_imagene
 from sota.cnn import train, train_imagenet
 from sota.cnn.genotypes import ARCHITECTURES, format_genotype
 from tests import commands
-from tests.commands import class_folders, read
+from tests.commands import class_folders, finished, read, script
 
 ARCH = "init_pt_s5_C10_0_100_N10"
 FIXED = ["--dataset=digits", "--device=cpu", "--threads=1"]
@@ -317,7 +315,7 @@ def test_large_images_are_changed_by_their_draws_alone():
 
 
 @pytest.mark.parametrize(
-    "script, defaults",
+    "name, defaults",
     [
         ("eval.sh", {"dataset": "cifar10", "init_channels": 36, "layers": 20}),
         ("eval-c100.sh", {"dataset": "cifar100", "init_channels": 16, "layers": 8}),
@@ -325,8 +323,8 @@ def test_large_images_are_changed_by_their_draws_alone():
         ("eval-imagenet.sh", {"init_channels": 48, "layers": 14}),
     ],
 )
-def test_scripts_have_the_defaults_of_their_data_set(script, defaults):
-    text = (PROJECT_ROOT / "exp_scripts" / script).read_text()
+def test_scripts_have_the_defaults_of_their_data_set(name, defaults):
+    text = (PROJECT_ROOT / "exp_scripts" / name).read_text()
     module, *given = re.search(r'^run_module (.*) "\$@"$', text, re.M).group(1).split()
     main = {"sota.cnn.train": train.main, "sota.cnn.train_imagenet": train_imagenet.main}[module]
     with pytest.MonkeyPatch.context() as patch:
@@ -338,15 +336,8 @@ def test_scripts_have_the_defaults_of_their_data_set(script, defaults):
 
 def test_a_script_trains_from_any_folder_in_two_processes(tmp_path):
     arguments = [option for option in TINY if not option.startswith("--batch")]
-    done = subprocess.run(
-        ["bash", str(PROJECT_ROOT / "exp_scripts/eval.sh"), *arguments, "--epochs=1", "--out", "my runs"]
-        + ["--nproc_per_node", "2"],
-        env={**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments += ["--epochs=1", "--out", "my runs", "--nproc_per_node", "2"]
+    done = finished(script("eval.sh", *arguments), tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     folder = tmp_path.resolve() / "my runs" / NAME
     assert done.stdout.splitlines()[-1] == f"run: {folder}"
@@ -356,14 +347,7 @@ def test_a_script_trains_from_any_folder_in_two_processes(tmp_path):
 
 def test_errors_of_several_processes_are_one_line(tmp_path):
     arguments = [*TINY, f"--out={tmp_path}", "--nproc_per_node=2", "--learning_rate=1e30", "--batch_size=2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "sota.cnn.train", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = finished([sys.executable, "-m", "sota.cnn.train", *arguments], PROJECT_ROOT)
     assert done.returncode == 2
     told = "a batch size of 2 is too small for 2 processes: batch norm needs two images in each"
     assert done.stderr == f"error: {told}\n"

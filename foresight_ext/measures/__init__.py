@@ -18,7 +18,8 @@ class Proxy(ABC):
     """Scores an untrained network on a minibatch. `source` names the paper it comes from.
 
     `needs_labels`, `needs_gradients` and `needs_double` say what it costs: the minibatch's targets, a
-    backward pass, float64; `needs_relus` that it looks at nn.ReLU and nn.ReLU6 modules and nothing else.
+    backward pass, float64; `needs_relus` that it looks at nn.ReLU and nn.ReLU6 modules and nothing else;
+    `least_images` how large a minibatch must be.
     """
 
     source: str
@@ -27,6 +28,7 @@ class Proxy(ABC):
     needs_gradients: bool = False
     needs_double: bool = False
     needs_relus: bool = False
+    least_images: int = 1
 
     @abstractmethod
     def score(self, network: nn.Module, batch: Batch) -> float:

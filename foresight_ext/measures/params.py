@@ -7,16 +7,20 @@ from foresight_ext.complexity import what_runs
 from foresight_ext.measures import PROXIES, Proxy
 
 
-class Params(Proxy):
-    """The number of parameters of the modules that run, all unless the network is a supernet under a mixing.
+class Size(Proxy):
+    """A count of complexity.Complexity over the modules that run.
 
-    No labels, no gradient; one forward pass of one image in evaluation mode.
+    All run, unless the network is a supernet under a mixing. No labels, no gradient; one forward pass of one
+    image in evaluation mode.
     """
 
     source = "baseline, e.g. of Abdelfattah et al. 2021 (Zero-Cost-NAS)"
 
+    def __init__(self, count: str):
+        self.count = count
+
     def score(self, network: nn.Module, batch: Batch) -> float:
-        return float(what_runs(network, batch.inputs[:1]).parameters)
+        return float(getattr(what_runs(network, batch.inputs[:1]), self.count))
 
 
-PROXIES.register("params", Params())
+PROXIES.register("params", Size("parameters"))

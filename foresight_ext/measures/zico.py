@@ -20,6 +20,7 @@ class ZiCo(Proxy):
     """
 
     source = "Li et al. 2023 (ZiCo)"
+    least_images = 2
     needs_labels = True
     needs_gradients = True
 

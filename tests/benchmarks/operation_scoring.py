@@ -19,7 +19,7 @@ import torch
 import nasbench201.space
 import sota.cnn.space  # noqa: F401 - both register their spaces
 from foresight_ext.batches import Batch
-from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.measures import PROXIES
 from foresight_ext.orders import ORDERS, Pruning
 from foresight_ext.scoring import highest, lowest, operation_scores
 from foresight_ext.search import PoolSearch
@@ -50,10 +50,10 @@ class Search(PoolSearch):
         yield from itertools.count()
 
 
-class Forms(Proxy):
-    """`jacob` in some of the two forms: times each, and checks that they agree."""
+class Forms:
+    """`jacob` of mixings in some of the two forms: times each, and checks that they agree."""
 
-    source = "the official code, and this project's"
+    higher_is_better = True
 
     def __init__(self, supernet: torch.nn.Module, forms: tuple[str, ...] = FORMS):
         whole = isinstance(supernet, nasbench201.space.NASBench201Supernet)
@@ -61,9 +61,6 @@ class Forms(Proxy):
         self.forms = forms
         self.seconds = dict.fromkeys(forms, 0.0)
         self.difference = 0.0
-
-    def score(self, network, batch):
-        raise NotImplementedError("only mixings of a supernet are timed")
 
     def score_mixings(self, supernet, mixings, batch):
         scores = {}
