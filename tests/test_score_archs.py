@@ -213,7 +213,13 @@ def test_ctrl_c_stops_all_processes(tmp_path):
     command += ["--metrics=snip", "--sample=3000", "--processes=2"]
     journal = tmp_path / NAME / "scores.jsonl"
     with subprocess.Popen(
-        command, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=PROJECT_ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # tests that a shell runs in the background ignore Ctrl-C, and so would their processes
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not (journal.exists() and journal.stat().st_size):
             assert process.poll() is None
