@@ -12,6 +12,7 @@ from pathlib import Path
 
 from foresight_ext.errors import UserError
 from foresight_ext.files import PROJECT_ROOT
+from foresight_ext.launched import is_first_process
 from foresight_ext.registry import Registry
 
 
@@ -42,7 +43,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
-    """Decorates a main: a UserError becomes one line and exit code 2, Ctrl-C exit code 130."""
+    """Decorates a main: a UserError becomes one line and exit code 2, Ctrl-C exit code 130 and one line of
+    all processes together."""
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
@@ -52,16 +54,17 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
             print("error:", " ".join(str(error).split()), file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("stopped: the same command goes on from here", file=sys.stderr)
+            if is_first_process():
+                print("stopped: the same command goes on from here", file=sys.stderr)
             return 130
 
     return guarded
 
 
 @contextmanager
-def console_log(talks: bool = True) -> Iterator[None]:
-    """While this is entered, what is logged is printed on standard output, if this process `talks`."""
-    if not talks:
+def console_log() -> Iterator[None]:
+    """While this is entered, print what is logged on standard output; of several processes the first does."""
+    if not is_first_process():
         yield
         return
     handler = logging.StreamHandler(sys.stdout)

@@ -13,16 +13,7 @@ from torch import Tensor, nn
 
 from foresight_ext.devices import choose_device
 from foresight_ext.errors import UserError
-
-
-def is_launched() -> bool:
-    """Whether torchrun (or something else that sets its variables) started this process."""
-    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"))
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes and prints."""
-    return not is_launched() or os.environ["RANK"] == "0"
+from foresight_ext.launched import is_launched
 
 
 def launch(module: str, arguments: Sequence[str], processes: int) -> int:

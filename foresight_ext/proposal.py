@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from foresight_ext.cli import Parser, add_pipeline_options, add_switch, console_log
 from foresight_ext.errors import UserError
+from foresight_ext.launched import is_first_process, is_launched
 from foresight_ext.results import BEST, RESULT, find_network
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -50,12 +51,12 @@ def propose(
             return make_pipeline(options).run()
 
     from foresight_ext.checkpoints import Checkpoints
-    from foresight_ext.distributed import is_first_process, is_launched, launch
+    from foresight_ext.distributed import launch
 
     alone = options.stage == "training"
     if is_launched() and not alone:
         raise UserError("several processes share a training only: start them with --stage training")
-    with console_log(is_first_process()):
+    with console_log():
         pipeline = make_pipeline(options)
         run, path = pipeline.path, pipeline.path / "training"
         if not is_launched() and (options.force or not (path / RESULT).is_file()):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from foresight_ext.cli import Parser, console_log
 from foresight_ext.errors import UserError
+from foresight_ext.launched import is_first_process, is_launched
 from foresight_ext.runs import CONFIG
 
 Genotype = TypeVar("Genotype")
@@ -37,7 +38,7 @@ def run_training(
 
     `find` gives the name and genotype meant by --arch and --id; `module` is the entry point's name.
     """
-    from foresight_ext.distributed import device_of, is_first_process, is_launched, launch
+    from foresight_ext.distributed import device_of, launch
 
     options = parser.parse_args(argv)
     name, genotype = find(options.arch, options.id)
@@ -45,7 +46,7 @@ def run_training(
     if options.nproc_per_node > 1 and not is_launched():
         device_of(0, options.nproc_per_node, options.device, options.gpu)  # a mistake is told once, here
         return launch(module, sys.argv[1:] if argv is None else argv, options.nproc_per_node)
-    with console_log(is_first_process()):
+    with console_log():
         train_network(name, genotype, options, options.batch_size, path)
     if is_first_process():
         print(f"run: {path}")

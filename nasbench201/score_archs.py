@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache, partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +122,7 @@ class _Scoring:
         settings = {name: getattr(options, name) for name in names}
         settings["data"] = str(options.data or DATA_FOLDER)
         path = options.out / "nas-bench-201-scores" / f"{options.save}-seed{options.seed}-{options.dataset}"
-        load = lru_cache(lambda: minibatch(options, device))
+        load = cache(lambda: minibatch(options, device))
         if options.force or not path.exists():
             load()  # what is wrong with the data set is told before a folder is made or emptied
         folder = RunFolder(path, settings, notes_of(options, settings, why), options.force)

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
@@ -47,6 +49,27 @@ def finished(command, folder):
         text=True,
         check=False,
     )
+
+
+def interrupted(command, ready):
+    """Exit code and standard error of a command line that Ctrl-C stops once `ready()` is true."""
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # tests that a shell runs in the background ignore Ctrl-C, and so would their processes
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while not ready():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the processes it started as well
+        _, error = process.communicate(timeout=60)
+    return process.returncode, error
 
 
 def script(name, *arguments):

@@ -6,10 +6,7 @@ import math
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,6 @@ import torch
 
 from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
-from foresight_ext.files import PROJECT_ROOT
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.runs import Journal
@@ -25,7 +21,7 @@ from nasbench201 import score_archs
 from nasbench201.benchmark import DATASETS, SPACE_SIZE, Benchmark
 from nasbench201.score_archs import correlations, main, sampled
 from tests import commands
-from tests.commands import class_folders, read
+from tests.commands import class_folders, interrupted, read
 
 SMALL = [
     "--dataset=digits",
@@ -212,22 +208,8 @@ def test_ctrl_c_stops_all_processes(tmp_path):
     command = [sys.executable, "-m", "nasbench201.score_archs", f"--out={tmp_path}", *SMALL]
     command += ["--metrics=snip", "--sample=3000", "--processes=2"]
     journal = tmp_path / NAME / "scores.jsonl"
-    with subprocess.Popen(
-        command,
-        cwd=PROJECT_ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # tests that a shell runs in the background ignore Ctrl-C, and so would their processes
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        while not (journal.exists() and journal.stat().st_size):
-            assert process.poll() is None
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to workers as well
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error == "stopped: the same command goes on from here\n"
+    code, error = interrupted(command, lambda: journal.exists() and journal.stat().st_size)
+    assert (code, error) == (130, "stopped: the same command goes on from here\n")
 
 
 def test_a_dead_worker_is_told(monkeypatch):

@@ -19,7 +19,7 @@ from foresight_ext.large_images import LargeAugmentation, crop_box, open_imagene
 from sota.cnn import train, train_imagenet
 from sota.cnn.genotypes import ARCHITECTURES, format_genotype
 from tests import commands
-from tests.commands import class_folders, finished, read, script
+from tests.commands import class_folders, finished, interrupted, read, script
 
 ARCH = "init_pt_s5_C10_0_100_N10"
 FIXED = ["--dataset=digits", "--device=cpu", "--threads=1"]
@@ -351,3 +351,12 @@ def test_errors_of_several_processes_are_one_line(tmp_path):
     assert done.returncode == 2
     told = "a batch size of 2 is too small for 2 processes: batch norm needs two images in each"
     assert done.stderr == f"error: {told}\n"
+
+
+def test_ctrl_c_stops_several_processes_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "sota.cnn.train", *TINY, f"--out={tmp_path}", "--nproc_per_node=2"]
+    log = tmp_path / NAME / "log.txt"
+    code, error = interrupted(
+        [*command, "--epochs=500"], lambda: log.exists() and "epoch 1" in log.read_text()
+    )
+    assert (code, error) == (130, "stopped: the same command goes on from here\n")

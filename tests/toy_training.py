@@ -19,7 +19,8 @@ from foresight_ext import training
 from foresight_ext.augmentation import Augmentation
 from foresight_ext.cli import Parser, add_common_options, add_training_options, console_log, entry_point
 from foresight_ext.datasets import ImageData
-from foresight_ext.distributed import is_launched, launch
+from foresight_ext.distributed import launch
+from foresight_ext.launched import is_launched
 from foresight_ext.recipe import Recipe
 from foresight_ext.runs import Journal
 from foresight_ext.trainer import Trainer
