@@ -1,4 +1,4 @@
-"""Shared fixtures: golden values beside the project, and the class-folder images they were computed on."""
+"""Shared fixtures: golden values beside the project, the images they were computed on, PyTorch's threads."""
 
 import json
 import zipfile
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from foresight_ext.files import PROJECT_ROOT
 
@@ -34,3 +35,11 @@ def class_folder_cifar10(tmp_path_factory) -> Path:
     with zipfile.ZipFile(archive) as content:
         content.extractall(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def threads_kept():
+    """Commands set PyTorch's threads: the next test gets its own back."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

@@ -22,9 +22,9 @@ fi
 
 step ruff "$PYTHON_BIN" -m ruff check .
 step shellcheck "$(dirname "$PYTHON_BIN")/shellcheck" --external-sources "${scripts[@]}"
+(($#)) || echo "All tests take about ten minutes on two cores."
 # a process a core, each on one thread: many small tests gain nothing from several. Each process holds
 # PyTorch, so no more than a few.
-(($#)) || echo "All tests take about ten minutes on two cores."
 step pytest env OMP_NUM_THREADS=1 "$PYTHON_BIN" -m pytest -n logical --maxprocesses 4 --dist worksteal "$@"
 
 if [[ -n "$failed" ]]; then

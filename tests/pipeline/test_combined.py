@@ -9,22 +9,15 @@ import pytest
 
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.jacob import KernelProxy
-from nasbench201 import benchmark
 from nasbench201.genotype import OPERATIONS
-from tests.test_pipeline import BEST, POOL, content, done, journal, lines, read, refused, without_seconds
+from tests.commands import read
+from tests.pipeline.runs import BEST, POOL, content, done, journal, lines, refused, without_seconds
 
 SMALL = ["--dataset=digits", "--cells=1", "--init_channels=2", "--threads=1", "--device=cpu", "--seed=1"]
 SMALL += ["--batch_size=8", "--pool_size=3", "--validate_rounds=2"]
 BOTH = [*SMALL, "--metrics=jacob,nwot", "--combine=vote"]
 NAME = "nas-bench-201/zerocostpt-seed1-digits-jacob+nwot-vote-random"
 DECISIONS = 3 * 6
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_benchmark_lies_about(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark, "DATA_FOLDER", tmp_path_factory.mktemp("data"))
-        yield
 
 
 @pytest.fixture(scope="module")
