@@ -133,5 +133,4 @@ def test_prepare_sets_threads_and_exact_arithmetic():
         prepare(1)
         assert torch.get_num_threads() == 1
     finally:
-        torch.set_num_threads(threads)
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = flags

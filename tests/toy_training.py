@@ -26,6 +26,7 @@ from foresight_ext.runs import Journal
 from foresight_ext.trainer import Trainer
 
 CLASSES, TRAIN, TEST, SIDE = 3, 47, 20, 8
+HELD = TRAIN // 10
 
 
 class Toy(nn.Module):
