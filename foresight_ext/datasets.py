@@ -80,7 +80,9 @@ class ImageData:
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Bytes (n x 3 x H x W) as numbers less the channels' mean, by their standard deviation."""
     mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (mean, std))
-    return images.float().div_(255).sub_(mean).div_(std)
+    # Augmentation leaves images channels-last, and convolutions pass that on. On CPUs with AVX2, PyTorch 2.14
+    # then spoils memory or hangs in the gradient of a 1x1 convolution of stride 2 on fewer than 8 channels.
+    return images.contiguous().float().div_(255).sub_(mean).div_(std)
 
 
 def mixed_order(images: int) -> Tensor:

@@ -78,6 +78,7 @@ def test_every_data_set(name, tmp_path, monkeypatch):
         torch.manual_seed(4)
         batch = data.render(BatchDraws(some, data.augmentation.draw(len(some))), torch.device("cpu"))
         assert torch.equal(batch.inputs, inputs)
+        assert batch.inputs.is_contiguous()
         assert torch.equal(batch.targets, data.labels[some])
     assert not torch.equal(expected.train.images[:3], expected.test.images[:3])
 
