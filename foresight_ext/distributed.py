@@ -1,5 +1,6 @@
 """Training in several processes, started by torchrun or --nproc_per_node; one is the usual case."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -102,7 +103,9 @@ def joined(device: str, gpu: str) -> Iterator[Processes]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(rank, count, chosen, f"{count} processes, {why}" if count > 1 else why)
+        dist.barrier()  # a process that leaves early closes connections that another still reads
     finally:
+        gc.collect()  # released wrappers, and with them the group's threads, are gone before the group is
         dist.destroy_process_group()
 
 

@@ -90,6 +90,13 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 
+    def release(self) -> None:
+        """Let go of what wraps the network. To be called before the processes part.
+
+        A wrapper that outlives the process group may hold threads of it that abort a process at its end.
+        """
+        self.model = self.network
+
     def train_epoch(
         self, data: Images, draws: Iterable[TrainingDraws], epoch: int, report: Callable[[int], None]
     ) -> Score:

@@ -26,7 +26,7 @@ from foresight_ext.progress import TrainingProgress
 from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.recipe import Recipe
 from foresight_ext.results import RESULT
-from foresight_ext.runs import BESIDE, RunFolder, notes_of
+from foresight_ext.runs import BESIDE, Journal, RunFolder, notes_of
 from foresight_ext.trainer import NotFinite, Trainer
 from foresight_ext.training_data import DividedImages, draw_epoch
 from foresight_ext.training_log import Curves, TrainingLog
@@ -206,9 +206,8 @@ class _Training:
             amp=self.options.amp,
             compiled=self.options.compile,
         )
-        accuracy = f"{self.judged}_accuracy"
         entries: list[dict[str, Any]] = []
-        best = 0
+        best, journal = 0, None
         if checkpoint is not None:
             trainer.load(checkpoint)
             entries, best = checkpoint["entries"], checkpoint["best_epoch"]
@@ -218,8 +217,19 @@ class _Training:
             journal.cut(len(entries))
             for entry in entries[len(journal.entries) :]:  # killed between the checkpoint and the journal
                 journal.append(entry)
+        try:
+            return self._epochs(trainer, entries, best, journal)
+        finally:
+            trainer.release()
+
+    def _epochs(
+        self, trainer: Trainer, entries: list[dict[str, Any]], best: int, journal: Journal | None
+    ) -> dict[str, Any]:
+        """Train the epochs that are left after those of `entries`; the result. The first process writes."""
+        seed, recipe, processes = self.options.seed, self.recipe, self.processes
+        accuracy = f"{self.judged}_accuracy"
         progress = TrainingProgress(recipe.epochs, sum(self.images.sizes), len(entries))
-        with Curves.of(folder and folder.path) as curves:
+        with Curves.of(self.job.path if journal is not None else None) as curves:
             for entry in entries:
                 curves.show(entry)  # TensorBoard writes late: a killed process may have lost some
             for epoch in range(len(entries), recipe.epochs):
@@ -230,7 +240,7 @@ class _Training:
                 seconds, left = progress.end_epoch()
                 entry["seconds"] = round(seconds, 4)
                 entries.append(entry)
-                if folder is not None:
+                if journal is not None:
                     state = {"epochs": epoch + 1, "entries": entries, "best_epoch": best}
                     self.checkpoints.save({**state, **trainer.state()})
                     journal.append(entry)
