@@ -1,12 +1,47 @@
-"""Zero-cost proxies and operation scoring: everything the search spaces share."""
+"""Zero-cost proxies and operation scoring: everything the search spaces share. What is here is public."""
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from foresight_ext.images import DATASETS as DATASETS
+    from foresight_ext.images.batches import Batch as Batch
+    from foresight_ext.measures import PROXIES as PROXIES
+    from foresight_ext.measures.predictive import find_measures as find_measures
+    from foresight_ext.measures.predictive import find_measures_arrays as find_measures_arrays
+    from foresight_ext.search import SPACES as SPACES
+    from foresight_ext.search.discretise import discretise as discretise
+    from foresight_ext.search.orders import ORDERS as ORDERS
+    from foresight_ext.search.scoring import operation_scores as operation_scores
+    from foresight_ext.search.space import Space as Space
+    from foresight_ext.supernets.supernet import Choice as Choice
+    from foresight_ext.supernets.supernet import Node as Node
+    from foresight_ext.supernets.supernet import Supernet as Supernet
+
+# public name -> the module that holds it, loaded when the name is first used: importing this is instant
+_PUBLIC = {
+    "find_measures": "measures.predictive",
+    "find_measures_arrays": "measures.predictive",
+    "discretise": "search.discretise",
+    "operation_scores": "search.scoring",
+    "Batch": "images.batches",
+    "Choice": "supernets.supernet",
+    "Node": "supernets.supernet",
+    "Supernet": "supernets.supernet",
+    "Space": "search.space",
+    "PROXIES": "measures",
+    "ORDERS": "search.orders",
+    "DATASETS": "images",
+    "SPACES": "search",
+}
+__all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    # nothing loads PyTorch before it is asked for: --help is instant
-    if name in ("find_measures", "find_measures_arrays"):
-        from foresight_ext import predictive
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
 
-        return getattr(predictive, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

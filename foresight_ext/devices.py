@@ -1,8 +1,31 @@
 """Which device to compute on, and exact arithmetic there."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 import torch
 
 from foresight_ext.errors import UserError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where to compute, which changes no result beyond rounding.
+
+    `device` is auto, cpu or cuda; `gpu` is auto (the one with the lowest share of used memory) or an index.
+    `threads` are those of the CPU; None leaves their number to PyTorch.
+    """
+
+    device: str = "auto"
+    gpu: str = "auto"
+    threads: int | None = None
+
+    def choose(self) -> tuple[torch.device, str]:
+        """The device, and why, in words; UserError if it can't be had."""
+        return choose_device(self.device, self.gpu)
 
 
 def choose_device(device: str, gpu: str) -> tuple[torch.device, str]:
@@ -45,12 +68,45 @@ def _memory_shares(count: int) -> list[float | None]:
     return [used.get(f"GPU-{uuid}") for uuid in uuids]
 
 
-def prepare(threads: int | None) -> None:
-    """Set this process up for exact scores: a number of CPU threads, and no TF32 on GPUs.
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Let float32 be float32 while this is entered, whatever the caller allows, which is put back.
 
-    TF32 rounds to 10 bits, which flips the signs that the NASWOT kernel counts.
+    TF32 and bfloat16 round to 10 and 7 bits, which flips the signs that the NASWOT kernel counts.
     """
+    settings = _precisions()
+    before = [(change, read()) for read, change, _ in settings]
+    try:
+        for _, change, exact in settings:
+            change(exact)
+        yield
+    finally:
+        for change, value in before:
+            change(value)
+
+
+def _precisions() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
+    """PyTorch's settings of float32: how each is read, how it is changed, and what is exact."""
+    cudnn, cuda, mkldnn = torch.backends.cudnn, torch.backends.cuda, torch.backends.mkldnn
+    try:
+        _ = cudnn.allow_tf32, cuda.matmul.allow_tf32
+    except RuntimeError:  # the caller has set the newer ones (PyTorch 2.9), beside which these can't be read
+        newer = [cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+        name = "fp32_precision"
+        return [(partial(getattr, one, name), partial(setattr, one, name), "ieee") for one in newer]
+    return [
+        (lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), False),
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    ]
+
+
+@contextmanager
+def threads_set(threads: int | None) -> Iterator[None]:
+    """Let PyTorch compute with so many CPU threads (None: as many as it does) while this is entered."""
+    before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

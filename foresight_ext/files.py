@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_ABOVE = Path(__file__).resolve().parent.parent
+# the project's checkout; None where it is installed as a package
+CHECKOUT = _ABOVE if (_ABOVE / "exp_scripts").is_dir() else None
+# where data/ and runs/ lie unless the user says otherwise: never among installed packages
+HOME = CHECKOUT or Path.cwd()
 
 
 @contextmanager

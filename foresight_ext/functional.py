@@ -12,17 +12,17 @@ from torch.func import functional_call
 LAYERS = (nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
-State = dict[str, Tensor]
+Weights = dict[str, Tensor]
 
 
-def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda value: value) -> State:
+def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda value: value) -> Weights:
     """A network's weights, detached, and copies of its buffers, by name; each goes through `change`.
 
     Weights share the network's memory unless `change` copies them. Whoever asks for gradients of some calls
     requires_grad_() on them: the network's own stay as they are. Tensors that are shared stay shared.
     """
     distinct: dict[Tensor, Tensor] = {}
-    state: State = {}
+    state: Weights = {}
     for name, parameter in network.named_parameters(remove_duplicate=False):
         if parameter not in distinct:
             distinct[parameter] = change(parameter.detach())
@@ -34,13 +34,13 @@ def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda va
     return state
 
 
-def layer_weights(network: nn.Module, state: State) -> list[Tensor]:
+def layer_weights(network: nn.Module, state: Weights) -> list[Tensor]:
     """The state's weights of the Conv2d and Linear layers, in module order."""
     layers = [name for name, module in network.named_modules() if isinstance(module, LAYERS)]
     return [state[f"{name}.weight" if name else "weight"] for name in layers]
 
 
-def logits(network: nn.Module, state: State, x: Tensor) -> Tensor:
+def logits(network: nn.Module, state: Weights, x: Tensor) -> Tensor:
     """The network's output (B x classes) on its state for images x (B x C x H x W).
 
     Where a network returns several (DARTS networks in training mode: the auxiliary head's), the first.

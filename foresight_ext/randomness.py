@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class RandomStreams:
@@ -72,15 +72,31 @@ def global_streams_kept() -> Iterator[None]:
             torch.cuda.set_rng_state_all(gpus)
 
 
-def fix_noise(network: nn.Module, seed: int) -> None:
-    """Let the network's random operations repeat one value in every forward pass until the next call.
+class NoiseModule(nn.Module):
+    """An operation that draws random numbers in its forward pass, by `normal`."""
 
-    Random operations are modules with an attribute `noise_seed`: None draws from the global generator, a
-    number from a generator of its own. So all candidates of a decision see the same noise.
+    _noise_seed: int | None = None
+
+    def fix(self, seed: int) -> None:
+        """Draw the same numbers, those of a seed, in every forward pass from now on."""
+        self._noise_seed = seed
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal numbers of the shape, type and device: from the global generator, until `fix`."""
+        if self._noise_seed is None:
+            return torch.randn_like(like)
+        generator = torch.Generator("cpu").manual_seed(self._noise_seed)
+        return torch.randn(like.shape, generator=generator, device="cpu").to(like)
+
+
+def fix_noise(network: nn.Module, seed: int) -> None:
+    """Let the network's NoiseModules repeat their numbers until the next call, each its own.
+
+    So all candidates of a decision see the same noise.
     """
     for index, module in enumerate(network.modules()):
-        if hasattr(module, "noise_seed"):
-            module.noise_seed = seed + index
+        if isinstance(module, NoiseModule):
+            module.fix(seed + index)
 
 
 @contextmanager

@@ -15,25 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from foresight_ext.cli import Parser, entry_point, user_path
+from foresight_ext.commands.parser import Parser, entry_point, user_path
 from foresight_ext.errors import UserError
-from foresight_ext.files import PROJECT_ROOT, write_text
-from nasbench201.genotype import EDGES, OPERATIONS, parse_genotype
+from foresight_ext.files import write_text
+from foresight_ext.images.source import DEFAULT_ROOT
+from nasbench201.genotype import SPACE_SIZE, parse_genotype
 
 # torch and nas_201_api are imported where a .pth is read: every other query does without them
 
-DATA_FOLDER = PROJECT_ROOT / "data"
+DATA_FOLDER = DEFAULT_ROOT
 # the files of the benchmark's authors, newest first
 PTH_NAMES = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth")
-SPACE_SIZE = len(OPERATIONS) ** len(EDGES)
 # our name of a data set -> the name and the evaluation set under which the .pth holds its test accuracy
 _PTH_ENTRIES = {
     "cifar10": ("cifar10", "ori-test"),
     "cifar100": ("cifar100", "x-test"),
     "imagenet16-120": ("ImageNet16-120", "x-test"),
 }
-DATASETS = tuple(_PTH_ENTRIES)
-_COLUMNS = f"arch and one or more of {', '.join(DATASETS)}"
+BENCHMARKED = tuple(_PTH_ENTRIES)
+_COLUMNS = f"arch and one or more of {', '.join(BENCHMARKED)}"
 _COMPACT_SUFFIX = ".compact.csv"
 _COMPACT_STAMP = re.compile(r"# compact form of (?P<pth>.+): size \d+, mtime_ns \d+, crc32 (?P<crc32>\d+)")
 
@@ -198,7 +198,7 @@ def _read_csv(path: Path) -> Benchmark:
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise _fault(path, f"cannot be read ({fault}): it must be a UTF-8 CSV with {_COLUMNS}") from fault
     header = [name.strip() for name in header]
-    held = {name: header.index(name) for name in DATASETS if name in header}
+    held = {name: header.index(name) for name in BENCHMARKED if name in header}
     if "arch" not in header or not held:
         raise _fault(path, f"lacks columns: its first line must name {_COLUMNS}")
     for number, row in enumerate(rows, 1):

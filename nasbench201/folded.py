@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.folding import Folded
-from foresight_ext.kernel import AgreementKernel
-from foresight_ext.sharing import Activation, State, Step, run_shared
-from foresight_ext.supernet import Mixing
+from foresight_ext.supernets.folding import Folded
+from foresight_ext.supernets.kernel import AgreementKernel
+from foresight_ext.supernets.sharing import Activation, Forward, Step, run_shared
+from foresight_ext.supernets.supernet import Mixing
 from nasbench201.genotype import EDGES, INCOMING, OPERATIONS
 from nasbench201.operations import ReLUConvBN, ResidualBlock
 from nasbench201.skeleton import Skeleton
@@ -51,18 +51,18 @@ class FoldedCell:
             return None
         size = max(conv.kernel.shape[-1] for _, conv in parts)
         kernel = sum(w * F.pad(conv.kernel, [(size - conv.kernel.shape[-1]) // 2] * 4) for w, conv in parts)
-        return Folded(kernel, sum(w * conv.bias for w, conv in parts), stride=1, padding=size // 2)
+        return Folded(kernel, sum(w * conv.bias for w, conv in parts), (1, 1), (size // 2,) * 2)
 
 
-class _State(State):
+class _Forward(Forward):
     """The cell's nodes so far (None: no input reaches the node, it is zero); node 0 is the cell's input."""
 
     def __init__(self, nodes: list[Activation | None], kernel: AgreementKernel):
         self.nodes = nodes
         self.kernel = kernel
 
-    def fork(self) -> "_State":
-        return _State(list(self.nodes), self.kernel.copy())
+    def fork(self) -> "_Forward":
+        return _Forward(list(self.nodes), self.kernel.copy())
 
 
 class _NodeStep(Step):
@@ -75,7 +75,7 @@ class _NodeStep(Step):
     def reads(self, mixing: Mixing) -> tuple:
         return tuple(mixing[edge] for edge, _ in self.incoming)
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         convolved, skipped, pooled = [], [], []
         for edge, source in self.incoming:
             row, node = mixing[edge], state.nodes[source]
@@ -103,7 +103,7 @@ class _CellEnd(Step):
     def reads(self, mixing: Mixing) -> Mixing:
         return mixing
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         like = state.nodes[0].value
         size = like[0].numel()
         counts: dict[Activation, list[int]] = {}  # a node that only copies another is counted with it
@@ -132,7 +132,7 @@ class _ResidualStep(Step):
         self.conv_b = Folded.of(block.conv_b.conv, block.conv_b.bn)
         self.shortcut = block.shortcut
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         [x] = state.nodes
         x.record(state.kernel, relus=1, blocks=1)
         inner = Activation(self.conv_a(x.relu()))
@@ -146,7 +146,7 @@ class _LastStep(Step):
     def __init__(self, bn: nn.BatchNorm2d):
         self.bn = bn
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         [x], bn = state.nodes, self.bn
         x = F.batch_norm(x.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         state.kernel.add(x, relus=1)
@@ -166,7 +166,7 @@ def folded_kernels(
             steps += [*(_NodeStep(folded, node) for node in INCOMING), _CellEnd(folded)]
     steps.append(_LastStep(skeleton.last[0]))
     stem = Folded.of(*skeleton.stem)(x.contiguous(memory_format=torch.channels_last))
-    return run_shared(steps, mixings, _State([Activation(stem)], new_kernel(x)))
+    return run_shared(steps, mixings, _Forward([Activation(stem)], new_kernel(x)))
 
 
 def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Activation | None:

@@ -9,6 +9,7 @@ from foresight_ext.errors import UserError
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 # (target node, source node) of each edge, in the order that mixing weights and ties follow
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+SPACE_SIZE = len(OPERATIONS) ** len(EDGES)
 # node -> its (edge, source) pairs
 INCOMING = {
     node: tuple((edge, source) for edge, (target, source) in enumerate(EDGES) if target == node)

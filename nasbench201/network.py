@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from foresight_ext.kernel import AgreementKernel
+from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork
 from nasbench201.folded import folded_kernels
 from nasbench201.genotype import INCOMING, OPERATIONS, parse_genotype
 from nasbench201.operations import BUILDERS
@@ -25,7 +25,7 @@ class InferCell(nn.Module):
         return nodes[-1]
 
 
-class NASBench201Network(nn.Module):
+class NASBench201Network(KernelNetwork):
     """The network of a genotype string (UserError if it does not parse), with affine batch norms."""
 
     def __init__(self, genotype: str, channels: int, cells: int, classes: int, images: int = 3):

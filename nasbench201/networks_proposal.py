@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from foresight_ext.cli import Parser, entry_point
-from foresight_ext.proposal import add_proposal_options, propose
+from foresight_ext.commands.options import compute_of, images_of, place_of, search_settings_of
+from foresight_ext.commands.parser import Parser, entry_point
+from foresight_ext.commands.proposal import add_proposal_options, propose
 from nasbench201 import train
 from nasbench201.benchmark import DATA_FOLDER, PTH_NAMES, Benchmark, add_benchmark_option, find_benchmark
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
-    from foresight_ext.pipeline import Pipeline
+    from foresight_ext.search.run import SearchRun
 
 MODULE = "nasbench201.networks_proposal"
 
@@ -24,20 +25,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     train.add_skeleton_options(parser)
     add_benchmark_option(parser)
     train.add_recipe_options(parser, batch_option="--train_batch_size")
-    return propose(MODULE, parser, argv, _pipeline, train)
+    return propose(MODULE, parser, argv, _run)
 
 
-def _pipeline(options: argparse.Namespace) -> "Pipeline":
-    from foresight_ext.pipeline import Pipeline
+def _run(options: argparse.Namespace) -> "SearchRun":
+    from foresight_ext.search.report import Lookup
+    from foresight_ext.search.run import SearchRun
     from nasbench201.space import NASBench201Space
 
     space = NASBench201Space(options.init_channels, options.cells)
+    space.train_spec = train.spec_of(options, options.train_batch_size)
     missing = (
         f"put {' or '.join(PTH_NAMES)} or a *nasbench201*.csv into {DATA_FOLDER}, or give --benchmark FILE"
     )
     path = find_benchmark(options.benchmark)
-    answer = Benchmark.open(path).query if path is not None else None
-    return Pipeline(space, options, answer, missing)
+    return SearchRun(
+        space,
+        images_of(options),
+        search_settings_of(options),
+        place_of(options),
+        compute_of(options),
+        options.stage,
+        Lookup(Benchmark.open(path).query if path is not None else None, missing),
+    )
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from foresight_ext.supernets.kernel import RecordedBlock
 
-class ReLUConvBN(nn.Module):
+
+class ReLUConvBN(RecordedBlock):
     """ReLU, convolution without bias, batch norm. The NASWOT kernel records its input as a block."""
-
-    records_input = True
 
     def __init__(self, c_in: int, c_out: int, kernel_size: int, stride: int = 1, affine: bool = True):
         super().__init__()

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from foresight_ext.drawing import Cell
-from foresight_ext.space import SPACES, Space
-from foresight_ext.supernet import Mixing, softmax_mixing
+from foresight_ext.search.space import Space
+from foresight_ext.supernets.supernet import Mixing, softmax_mixing
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
 from nasbench201.network import NASBench201Network
 from nasbench201.supernet import NASBench201Supernet
@@ -53,6 +53,3 @@ class NASBench201Space(Space):
 
 def _draw_mixing() -> Mixing:
     return softmax_mixing(1e-3 * torch.randn(len(EDGES), len(OPERATIONS)))
-
-
-SPACES.register(NASBench201Space.name, NASBench201Space)

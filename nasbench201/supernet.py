@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.kernel import AgreementKernel
-from foresight_ext.supernet import Choice, Mixing, Supernet
+from foresight_ext.supernets.kernel import AgreementKernel
+from foresight_ext.supernets.supernet import Choice, Mixing, Supernet
 from nasbench201.folded import folded_kernels
 from nasbench201.genotype import EDGE_NAMES, EDGES, INCOMING, OPERATIONS
 from nasbench201.operations import BUILDERS

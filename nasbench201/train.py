@@ -3,18 +3,17 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from foresight_ext.cli import Parser, add_common_options, add_training_options, entry_point, whole_number
-from foresight_ext.results import BEST
-from foresight_ext.training_command import add_arch_options, run_training
+from foresight_ext.commands.options import add_training_options, images_of, recipe_of
+from foresight_ext.commands.parser import Parser, entry_point, whole_number
+from foresight_ext.commands.train import TrainCommand
+from foresight_ext.runs.results import BEST
 from nasbench201.genotype import parse_genotype
 from nasbench201.visualize import find_genotype
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
-    from foresight_ext.datasets import ImageData
-    from foresight_ext.recipe import Recipe
+    from foresight_ext.training.spec import TrainSpec
 
 
 def add_skeleton_options(parser: Parser) -> None:
@@ -36,48 +35,21 @@ def add_recipe_options(parser: Parser, batch_option: str) -> None:
     )
 
 
-def train_network(
-    name: str, genotype: str, options: argparse.Namespace, batch_size: int, path: Path
-) -> dict[str, Any]:
-    """Train an architecture string into the run folder `path`; the content of result.json."""
-    from foresight_ext.datasets import DEFAULT_ROOT, load_as_asked
-    from foresight_ext.training import Job, train
+def spec_of(options: argparse.Namespace, batch_size: int) -> "TrainSpec":
+    """How the options train a network."""
+    from foresight_ext.training.spec import TrainSpec
     from nasbench201.network import NASBench201Network
 
-    names = ("init_channels", "cells", "dataset", "image_size", "mean", "std")
-    settings = {
-        "genotype": genotype,
-        **{name: getattr(options, name) for name in names},
-        "data": str(options.data or DEFAULT_ROOT),
-    }
-
-    def build(classes: int) -> NASBench201Network:
-        return NASBench201Network(genotype, options.init_channels, options.cells, classes)
-
-    job = Job(name, build, _recipe(options, batch_size), settings, path)
-    return train(job, lambda split: load_as_asked(options, split), options)
+    size = {"init_channels": options.init_channels, "cells": options.cells}
+    recipe = recipe_of(options, batch_size, nesterov=options.momentum > 0)
+    return TrainSpec(
+        lambda genotype, classes: NASBench201Network(genotype, *size.values(), classes), recipe, size
+    )
 
 
-def train_winner(name: str, genotype: str, options: argparse.Namespace, path: Path) -> dict[str, Any]:
-    """As train_network, with --train_batch_size."""
-    return train_network(name, genotype, options, options.train_batch_size, path)
-
-
-def check_training(options: argparse.Namespace) -> None:
-    """UserError for what train_winner would find wrong before the first epoch."""
-    from foresight_ext.datasets import load_as_asked
-    from foresight_ext.training import check
-
-    def open_split(split: str) -> "ImageData":
-        return load_as_asked(options, split)
-
-    check(_recipe(options, options.train_batch_size), open_split, options)
-
-
-def _recipe(options: argparse.Namespace, batch_size: int) -> "Recipe":
-    from foresight_ext.recipe import Recipe
-
-    return Recipe.of(options, batch_size, nesterov=options.momentum > 0)
+def _add_options(parser: Parser, batch_option: str) -> None:
+    add_skeleton_options(parser)
+    add_recipe_options(parser, batch_option)
 
 
 def _find(where: str, network_id: str | None) -> tuple[str, str]:
@@ -87,16 +59,21 @@ def _find(where: str, network_id: str | None) -> tuple[str, str]:
     return genotype.replace("|", "").replace("~", "").replace("+", "-"), genotype
 
 
+COMMAND = TrainCommand(
+    "nasbench201.train",
+    "Train a NAS-Bench-201 network and tell its test accuracy.",
+    ("ARCH|FOLDER|JSON", f"an architecture string, a run folder with its {BEST}, or a JSON file"),
+    _find,
+    _add_options,
+    spec_of,
+    images_of,
+)
+
+
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the architecture asked for; returns the exit code."""
-    parser = Parser("nasbench201.train", "Train a NAS-Bench-201 network and tell its test accuracy.")
-    allowed = f"an architecture string, a run folder with its {BEST}, or a JSON file"
-    add_arch_options(parser, "ARCH|FOLDER|JSON", allowed)
-    add_common_options(parser, seed=0, save="eval")
-    add_skeleton_options(parser)
-    add_recipe_options(parser, batch_option="--batch_size")
-    return run_training("nasbench201.train", parser, argv, _find, train_network)
+    return COMMAND.run(argv)
 
 
 if __name__ == "__main__":

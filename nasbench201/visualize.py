@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-from foresight_ext.cli import entry_point
+from foresight_ext.commands.parser import entry_point
+from foresight_ext.commands.visualize import draw_cells
 from foresight_ext.drawing import Cell, CellEdge
 from foresight_ext.errors import UserError
-from foresight_ext.results import BEST, find_network
-from foresight_ext.visualize import draw_cells
+from foresight_ext.runs.results import BEST, find_network
 from nasbench201.genotype import EDGES, parse_genotype
 
 SPACE = "nas-bench-201"

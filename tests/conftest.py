@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from foresight_ext.files import PROJECT_ROOT
+from tests import PROJECT_ROOT
 
 SHARED = PROJECT_ROOT.parent / "shared"
 

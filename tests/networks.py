@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from foresight_ext.batches import Batch
+from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.grad_norm import LayerProxy, total
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from foresight_ext.supernet import remove
+from foresight_ext.supernets.supernet import remove
 from nasbench201.genotype import INCOMING
 from nasbench201.operations import ReLUConvBN, ResidualBlock
 

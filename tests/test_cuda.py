@@ -10,12 +10,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import nasbench201.space  # noqa: F401 (registers the space)
 import sota.cnn.space  # noqa: F401 (registers the spaces)
 from foresight_ext import measures
-from foresight_ext.batches import Batch
+from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.jacob import KernelProxy
-from foresight_ext.scoring import operation_scores
-from foresight_ext.space import SPACES
-from foresight_ext.supernet import Masked, decide, remove
+from foresight_ext.search.scoring import operation_scores
+from foresight_ext.search.space import SPACES
+from foresight_ext.supernets.supernet import Masked, decide, remove
 
 # a genotype of each space, and settings that make it small; a new space adds a line
 _DARTS = {"search_channels": 2, "search_layers": 3}

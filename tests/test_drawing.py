@@ -19,9 +19,9 @@ from foresight_ext.drawing import (
     text_drawing,
 )
 from foresight_ext.errors import UserError
-from foresight_ext.files import PROJECT_ROOT
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
 from nasbench201.visualize import cell_of, main
+from tests import PROJECT_ROOT
 
 ARCH = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 ARCH_TEXT = """\

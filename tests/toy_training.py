@@ -15,15 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext import training
-from foresight_ext.augmentation import Augmentation
-from foresight_ext.cli import Parser, add_common_options, add_training_options, console_log, entry_point
-from foresight_ext.datasets import ImageData
-from foresight_ext.distributed import launch
+from foresight_ext.commands.parser import (
+    Parser,
+    add_common_options,
+    add_training_options,
+    console_log,
+    entry_point,
+)
+from foresight_ext.images.augmentation import Augmentation
+from foresight_ext.images.datasets import ImageData
 from foresight_ext.launched import is_launched
-from foresight_ext.recipe import Recipe
-from foresight_ext.runs import Journal
-from foresight_ext.trainer import Trainer
+from foresight_ext.runs.folder import Journal
+from foresight_ext.training import run as training
+from foresight_ext.training.distributed import launch
+from foresight_ext.training.recipe import Recipe
+from foresight_ext.training.trainer import Trainer
 
 CLASSES, TRAIN, TEST, SIDE = 3, 47, 20, 8
 HELD = TRAIN // 10

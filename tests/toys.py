@@ -2,13 +2,13 @@
 
 import torch
 
-from foresight_ext.augmentation import Augmentation
-from foresight_ext.batches import BatchDraws
-from foresight_ext.datasets import ImageData
+from foresight_ext.images.augmentation import Augmentation
+from foresight_ext.images.batches import BatchDraws
+from foresight_ext.images.datasets import ImageData
 from foresight_ext.measures import Proxy
-from foresight_ext.search import PoolSearch
-from foresight_ext.space import Space
-from foresight_ext.supernet import Choice, Supernet
+from foresight_ext.search.pool import PoolSearch
+from foresight_ext.search.space import Space
+from foresight_ext.supernets.supernet import Choice, Supernet
 
 
 class ToySupernet(Supernet):

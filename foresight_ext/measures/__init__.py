@@ -1,55 +1,70 @@
-"""The zero-cost proxies, registered by name. A new one is one file in this folder that registers itself."""
+"""The zero-cost proxies by name. A new one is a file here that ends in its PROXY, and a line below."""
 
 import importlib
-import pkgutil
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import importlib.util
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from foresight_ext.batches import Batch
 from foresight_ext.registry import Registry
-from foresight_ext.supernet import Masked, Mixing, Supernet
 
-PROXIES = Registry("proxy")
+if TYPE_CHECKING:  # PyTorch is imported when a proxy is first asked for: --help is there at once
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from foresight_ext.measures.proxy import Proxy as Proxy
+
+# rules that make one score of several proxies': functions of a table (networks x proxies, the higher the
+# better, no row twice) to the networks' scores
+COMBINATIONS: "Registry[Callable[[np.ndarray], np.ndarray]]" = Registry("combination")
+COMBINATIONS.declare("rank", f"{__name__}.combination:rank", "each ranks the networks, and ranks are added")
+COMBINATIONS.declare(
+    "vote",
+    f"{__name__}.combination:vote",
+    "how many other networks are beaten, less how many beat it, by majority",
+)
+
+PROXIES: "Registry[Proxy]" = Registry("proxy")
+
+for _name, _line in {
+    "jacob": "log-determinant of the NASWOT kernel, ReLUs counted as the official code counts them",
+    "nwot": "the same, every ReLU counted once, as the paper defines it",
+    "grad_norm": "norm of the loss gradient",
+    "snip": "how much the loss depends on each connection being there",
+    "plain": "first-order change of the loss if weights were removed, with its sign",
+    "grasp": "how removing weights changes the flow of gradients",
+    "fisher": "how much the loss depends on each channel being there, to second order",
+    "synflow": "how much flows through all paths of the network, whatever the data",
+    "synflow_bn": "synflow with the network's batch norms kept",
+    "jacob_cov": "how differently the network's output depends on different images",
+    "l2_norm": "norm of the weights",
+    "ntk": "condition number of the neural tangent kernel, lower is better",
+    "linear_regions": "sign patterns over 3,000 tiny images",
+    "tenas": "ntk and linear_regions, ranks added",
+    "zen": "sensitivity of the features under random weights",
+    "zico": "mean by deviation of gradients over two half batches",
+    "meco": "smallest eigenvalues of the channels' correlations, one random image",
+    "swap": "sign patterns of all neurons over the images",
+    "params": "parameters, a baseline",
+    "flops": "multiply-adds, a baseline",
+}.items():
+    PROXIES.declare(_name, f"{__name__}.{_name}:PROXY", _line)
 
 
-class Proxy(ABC):
-    """Scores an untrained network on a minibatch. `source` names the paper it comes from.
-
-    `needs_labels`, `needs_gradients` and `needs_double` say what it costs: the minibatch's targets, a
-    backward pass, float64; `needs_relus` that it looks at nn.ReLU and nn.ReLU6 modules and nothing else;
-    `least_images` how large a minibatch must be.
-    """
-
-    source: str
-    higher_is_better: bool = True
-    needs_labels: bool = False
-    needs_gradients: bool = False
-    needs_double: bool = False
-    needs_relus: bool = False
-    least_images: int = 1
-
-    @abstractmethod
-    def score(self, network: nn.Module, batch: Batch) -> float:
-        """The proxy of a network, which comes back as it was."""
-
-    def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
-        """The proxy of a supernet under each mixing. Proxies that can share work overrule this."""
-        return [self.score(Masked(supernet, mixing), batch) for mixing in mixings]
-
-    @property
-    def parts(self) -> tuple["Proxy", ...]:
-        """The proxies that score networks; only a combination has others than itself."""
-        return (self,)
-
-    def combine(self, columns: Sequence[Sequence[float]]) -> list[float]:
-        """The scores of some networks, given each part's (a column), the higher the better."""
-        [column] = columns
-        return list(column)
+def _has_zero_cost_nas() -> bool:
+    """Whether Zero-Cost-NAS is installed; the package `foresight` on PyPI is another program."""
+    package = importlib.util.find_spec("foresight")
+    places = package.submodule_search_locations if package is not None else None
+    return places is not None and PathFinder.find_spec("foresight.pruners", places) is not None
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
-# last, so that it adds only what is missing
-importlib.import_module("foresight_ext.zero_cost_nas")
+if _has_zero_cost_nas():  # last, so that it adds only what is missing
+    importlib.import_module(f"{__name__}.installed")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Proxy":
+        from foresight_ext.measures.proxy import Proxy
+
+        return Proxy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

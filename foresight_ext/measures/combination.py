@@ -1,50 +1,47 @@
 """Several proxies as one: each scores the networks, and a rule makes one score of theirs (`--combine`)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import rankdata
 from torch import nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.registry import Registry
-from foresight_ext.supernet import Mixing, Supernet
-
-# functions of a table (networks x proxies, the higher the better, no row twice) to the networks' scores
-COMBINATIONS = Registry("combination")
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures import COMBINATIONS, PROXIES
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.supernets.supernet import Mixing, Supernet
 
 
 class Combination(Proxy):
-    """Compares networks by several proxies. `parts` are these by name, `rule` is one of COMBINATIONS.
+    """Compares networks by several proxies. `parts` are these, `rule` is one of COMBINATIONS.
 
     Only networks that are scored together have scores. One that some part gives NaN or plus infinity (see
     scoring.usable) gets NaN, the others are compared among themselves. Networks that no part tells apart
     count as one, so that what is scored twice, or known to be equal and scored once, changes nothing.
     """
 
-    def __init__(self, parts: Mapping[str, Proxy], rule: str):
-        self.named = dict(parts)
+    def __init__(self, parts: Sequence[Proxy], rule: str):
+        self._parts = tuple(parts)
         self.rule = rule
         self._scores = COMBINATIONS.get(rule)
-        self.source = "; ".join(part.source for part in self.parts)
-        self.needs_labels = any(part.needs_labels for part in self.parts)
-        self.needs_gradients = any(part.needs_gradients for part in self.parts)
-        self.needs_double = any(part.needs_double for part in self.parts)
+        self.name = ",".join(part.name for part in parts)
+        self.source = "; ".join(part.source for part in parts)
+        self.needs_what(*parts)
 
     @property
     def parts(self) -> tuple[Proxy, ...]:
-        return tuple(self.named.values())
+        return self._parts
 
     def score(self, network: nn.Module, batch: Batch) -> float:
-        raise UserError(f"{' and '.join(self.named)} together compare networks: one alone has no score")
+        names = " and ".join(part.name for part in self.parts)
+        raise UserError(f"{names} together compare networks: one alone has no score")
 
     def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
         return self.combine(
             [
-                [signed(part, score) for score in part.score_mixings(supernet, mixings, batch)]
+                [part.signed(score) for score in part.score_mixings(supernet, mixings, batch)]
                 for part in self.parts
             ]
         )
@@ -81,31 +78,16 @@ def vote(table: np.ndarray) -> np.ndarray:
     return lead
 
 
-COMBINATIONS.register("rank", rank)
-COMBINATIONS.register("vote", vote)
+def proxy_of(names: Sequence[str], combine: str = "rank") -> Proxy:
+    """The proxy that some names mean: several are combined by the rule `combine`, one is what it is.
 
-
-def signed(proxy: Proxy, score: float) -> float:
-    """A proxy's score such that higher is better."""
-    return score if proxy.higher_is_better else -score
-
-
-def parts_of(names: str) -> dict[str, Proxy]:
-    """The proxies that score networks in 'a,b,c', by name; a registered combination brings its own.
-
-    UserError if a name is unknown or a proxy comes twice.
+    UserError if a name is unknown, or a proxy scores networks twice.
     """
-    parts: dict[str, Proxy] = {}
-    for name in names.split(","):
-        proxy = PROXIES.get(name)
-        for part_name, part in (proxy.named if isinstance(proxy, Combination) else {name: proxy}).items():
-            if part_name in parts:
-                raise UserError(f"the proxy '{part_name}' comes twice in '{names}': leave one out")
-            parts[part_name] = part
-    return parts
-
-
-def proxy_of(names: str, combine: str) -> Proxy:
-    """The proxy that 'a,b,c' means: several are combined by the rule `combine`, one is what it is."""
-    parts = parts_of(names)
-    return Combination(parts, combine) if "," in names else PROXIES.get(names)
+    proxies = [PROXIES.get(name) for name in names]
+    if len(proxies) == 1:
+        return proxies[0]
+    parts = [part for proxy in proxies for part in proxy.parts]
+    for number, part in enumerate(parts):
+        if part in parts[:number]:
+            raise UserError(f"the proxy '{part.name}' comes twice in '{','.join(names)}': leave one out")
+    return Combination(parts, combine)

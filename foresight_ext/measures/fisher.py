@@ -4,10 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import LAYERS, gradients, hooks, layer_weights, logits, mode, own_state
-from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import LayerProxy, Loss, in_parts
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.layers import LayerProxy, Loss, in_pieces
 
 
 class Fisher(LayerProxy):
@@ -17,13 +16,14 @@ class Fisher(LayerProxy):
     pass, the memory of training.
     """
 
+    name = "fisher"
     source = "Turner et al. 2020 (BlockSwap); Abdelfattah et al. 2021 (Zero-Cost-NAS)"
     needs_labels = True
     needs_gradients = True
 
     @torch.enable_grad()
     def arrays(
-        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, parts: int = 1
+        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, pieces: int = 1
     ) -> list[Tensor]:
         state = own_state(network)
         weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
@@ -35,9 +35,9 @@ class Fisher(LayerProxy):
             outputs.append((layer, output))
 
         with mode(network, True), hooks(network, LAYERS, record):
-            for part in in_parts(batch, parts):
+            for piece in in_pieces(batch, pieces):
                 outputs.clear()
-                value = part.share * loss(logits(network, state, part.inputs), part.targets)
+                value = piece.share * loss(logits(network, state, piece.inputs), piece.targets)
                 found = gradients(value, [output for _, output in outputs])
                 for (layer, output), gradient in zip(outputs, found):
                     # one position where the layer is linear
@@ -49,4 +49,4 @@ class Fisher(LayerProxy):
         ]
 
 
-PROXIES.register("fisher", Fisher())
+PROXY = Fisher()

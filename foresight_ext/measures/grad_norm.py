@@ -1,98 +1,18 @@
-"""`grad_norm`: the norm of the loss gradient, and what proxies that sum over layers share."""
+"""`grad_norm`: the norm of the loss gradient."""
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from torch import Tensor
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from foresight_ext.batches import Batch
-from foresight_ext.functional import gradients, layer_weights, logits, own_state
-from foresight_ext.measures import PROXIES, Proxy
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class Part(NamedTuple):
-    """Some images of a minibatch, their targets, and their share of it."""
-
-    inputs: Tensor
-    targets: Tensor
-    share: float
-
-
-def in_parts(batch: Batch, parts: int) -> Iterator[Part]:
-    """The minibatch in that many parts of one size; the last is smaller where it has to be."""
-    size = -(-len(batch.inputs) // parts)
-    for inputs, targets in zip(batch.inputs.split(size), batch.targets.split(size)):
-        yield Part(inputs, targets, len(inputs) / len(batch.inputs))
-
-
-class LayerProxy(Proxy):
-    """A sum over the Conv2d and Linear layers, each of which has an array of values."""
-
-    @abstractmethod
-    def arrays(
-        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, parts: int = 1
-    ) -> list[Tensor]:
-        """One for each Conv2d and Linear layer, in module order; zeros where the layer takes no part.
-
-        The minibatch goes through the network in so many parts, which saves memory; the loss of each weighs
-        its share, so that the result is the whole minibatch's where images don't meet in batch norms.
-        """
-
-    def score(self, network: nn.Module, batch: Batch) -> float:
-        return float(total(self.arrays(network, batch)))
-
-
-def total(arrays: list[Tensor]) -> Tensor:
-    """The sum (0-dimensional) of all values of all layers."""
-    return torch.stack([array.sum() for array in arrays]).sum()
-
-
-@torch.enable_grad()
-def loss_gradients(
-    network: nn.Module, batch: Batch, loss: Loss, parts: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The layers' weights and the gradients of the minibatch's loss with respect to them."""
-    state = own_state(network)
-    weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
-    sums = [torch.zeros_like(weight) for weight in weights]
-    for part in in_parts(batch, parts):
-        value = part.share * loss(logits(network, state, part.inputs), part.targets)
-        for gradient_sum, gradient in zip(sums, gradients(value, weights)):
-            gradient_sum.add_(gradient)
-    return [weight.detach() for weight in weights], sums
-
-
-class GradientProxy(LayerProxy):
-    """A layer proxy of weights w and gradients g = dL/dw: one forward and one backward pass.
-
-    Labels; in the mode the network is in; memory for one gradient of every layer's weight.
-    """
-
-    needs_labels = True
-    needs_gradients = True
-
-    @abstractmethod
-    def value(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        """One layer's array."""
-
-    def arrays(
-        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, parts: int = 1
-    ) -> list[Tensor]:
-        return [self.value(*pair) for pair in zip(*loss_gradients(network, batch, loss, parts))]
+from foresight_ext.measures.layers import GradientProxy
 
 
 class GradNorm(GradientProxy):
     """||g||, the Euclidean norm of a layer's gradient: how far one step of training would move it."""
 
+    name = "grad_norm"
     source = "Abdelfattah et al. 2021 (Zero-Cost-NAS), section 3.2"
 
     def value(self, weight: Tensor, gradient: Tensor) -> Tensor:
         return gradient.norm()
 
 
-PROXIES.register("grad_norm", GradNorm())
+PROXY = GradNorm()

@@ -4,34 +4,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import gradients, layer_weights, logits, own_state
-from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import LayerProxy, Loss, in_parts, loss_gradients
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.layers import LayerProxy, Loss, in_pieces, loss_gradients
 
 
 class Grasp(LayerProxy):
     """-w (H g): H the Hessian of the loss, g its gradient; temperature 1, as in Zero-Cost-NAS.
 
     Labels; in the mode the network is in; one forward pass, a backward pass that keeps its graph and one
-    through that graph: about twice the memory of training. Parts need the whole gradient first, so they
+    through that graph: about twice the memory of training. Pieces need the whole gradient first, so they
     take one forward and one backward pass more.
     """
 
+    name = "grasp"
     source = "Wang et al. 2020 (GraSP); Abdelfattah et al. 2021 (Zero-Cost-NAS)"
     needs_labels = True
     needs_gradients = True
 
     @torch.enable_grad()
     def arrays(
-        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, parts: int = 1
+        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, pieces: int = 1
     ) -> list[Tensor]:
-        whole = loss_gradients(network, batch, loss, parts)[1] if parts > 1 else None
+        whole = loss_gradients(network, batch, loss, pieces)[1] if pieces > 1 else None
         state = own_state(network)
         weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
         products = [torch.zeros_like(weight) for weight in weights]
-        for part in in_parts(batch, parts):
-            value = part.share * loss(logits(network, state, part.inputs), part.targets)
+        for piece in in_pieces(batch, pieces):
+            value = piece.share * loss(logits(network, state, piece.inputs), piece.targets)
             found = gradients(value, weights, create_graph=True)
             direction = whole or [gradient.detach() for gradient in found]
             # its gradient is H g
@@ -41,4 +41,4 @@ class Grasp(LayerProxy):
         return [-weight.detach() * product for weight, product in zip(weights, products)]
 
 
-PROXIES.register("grasp", Grasp())
+PROXY = Grasp()

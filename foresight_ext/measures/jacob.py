@@ -5,10 +5,10 @@ from functools import partial
 
 from torch import nn
 
-from foresight_ext.batches import Batch
-from foresight_ext.kernel import AgreementKernel, record_by_hooks
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.supernet import Mixing, Supernet
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork, record_by_hooks
+from foresight_ext.supernets.supernet import Mixing, Supernet
 
 
 class KernelProxy(Proxy):
@@ -22,11 +22,12 @@ class KernelProxy(Proxy):
     source = "Mellor et al. 2021 (NASWOT); Xiang et al. 2023 (Zero-Cost-PT), section 3"
     needs_relus = True
 
-    def __init__(self, count_blocks: bool):
+    def __init__(self, name: str, count_blocks: bool):
+        self.name = name
         self.new_kernel = partial(AgreementKernel, count_blocks=count_blocks)
 
     def score(self, network: nn.Module, batch: Batch) -> float:
-        if hasattr(network, "kernel"):  # the space has a form that does less work for the same kernel
+        if isinstance(network, KernelNetwork):
             return float(network.kernel(batch.inputs, self.new_kernel).log_det())
         kernel = self.new_kernel(batch.inputs)
         record_by_hooks(network, batch.inputs, kernel)
@@ -37,4 +38,4 @@ class KernelProxy(Proxy):
         return [float(kernel.log_det()) for kernel in kernels]
 
 
-PROXIES.register("jacob", KernelProxy(count_blocks=True))
+PROXY = KernelProxy("jacob", count_blocks=True)

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import gradients, logits, own_state
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.spectra import correlation, eigenvalues
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.measures.spectra import correlation, eigenvalues
 
 _K = 1e-5
 
@@ -21,6 +21,7 @@ class JacobCov(Proxy):
     the same everywhere.
     """
 
+    name = "jacob_cov"
     source = "Mellor et al. 2020 (first version of NASWOT); Abdelfattah et al. 2021 (Zero-Cost-NAS)"
     needs_gradients = True
 
@@ -34,4 +35,4 @@ class JacobCov(Proxy):
         return float(torch.where(matrix.isfinite().all(), score, math.nan))
 
 
-PROXIES.register("jacob_cov", JacobCov())
+PROXY = JacobCov()

@@ -4,10 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import LAYERS, hooks, mode
-from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import LayerProxy, Loss
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.layers import LayerProxy, Loss
 
 
 class L2Norm(LayerProxy):
@@ -17,11 +16,12 @@ class L2Norm(LayerProxy):
     unless the network is a supernet under a mixing.
     """
 
+    name = "l2_norm"
     source = "Abdelfattah et al. 2021 (Zero-Cost-NAS)"
 
     @torch.no_grad()
     def arrays(
-        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, parts: int = 1
+        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, pieces: int = 1
     ) -> list[Tensor]:
         ran = set()
         with mode(network, False), hooks(network, LAYERS, lambda layer, *_: ran.add(layer)):
@@ -30,4 +30,4 @@ class L2Norm(LayerProxy):
         return [layer.weight.norm() * (layer in ran) for layer in layers]
 
 
-PROXIES.register("l2_norm", L2Norm())
+PROXY = L2Norm()

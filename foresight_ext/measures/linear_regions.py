@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import hooks, logits, mode, own_state
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.patterns import RELUS, distinct, fires, pack
-from foresight_ext.supernet import Masked, Mixing, Supernet
-from foresight_ext.tiny_images import tiny_images
+from foresight_ext.images.batches import Batch
+from foresight_ext.images.tiny_images import tiny_images
+from foresight_ext.measures.patterns import RELUS, distinct, fires, pack
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
 _BATCH_SIZE = 1000
 _SIDE = 3
@@ -30,6 +30,7 @@ class LinearRegions(Proxy):
     that the two differ as other draws do.
     """
 
+    name = "linear_regions"
     source = "Chen et al. 2021 (TE-NAS), section 3.1.2"
     needs_relus = True
 
@@ -62,4 +63,4 @@ def _count(network: nn.Module, tiny: Tensor) -> float:
     return float(distinct(patterns).shape[1])
 
 
-PROXIES.register("linear_regions", LinearRegions())
+PROXY = LinearRegions()

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import hooks, logits, own_state
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.spectra import correlation, eigenvalues
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.measures.spectra import correlation, eigenvalues
 
 _SIDE = 64
 
@@ -20,6 +20,7 @@ class MeCo(Proxy):
     labels, no gradient; in the mode the network is in; one forward pass, and one image's maps in memory.
     """
 
+    name = "meco"
     source = "Jiang et al. 2023 (MeCo)"
 
     @torch.no_grad()
@@ -38,4 +39,4 @@ class MeCo(Proxy):
         return float(torch.stack(list(smallest.values())).sum())
 
 
-PROXIES.register("meco", MeCo())
+PROXY = MeCo()

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
-from foresight_ext.functional import State, logits, mode, own_state
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.spectra import eigenvalues
+from foresight_ext.functional import Weights, logits, mode, own_state
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.measures.spectra import eigenvalues
 
 # what the condition number of a kernel counts as that is not finite, or singular
 _SINGULAR = 1e5
@@ -24,6 +24,7 @@ class NTK(Proxy):
     features of all images add up to a constant: with nothing between the last batch norms and the pooling.
     """
 
+    name = "ntk"
     source = "Chen et al. 2021 (TE-NAS), section 3.1.1"
     higher_is_better = False
     needs_gradients = True
@@ -37,7 +38,7 @@ class NTK(Proxy):
 
 
 @torch.enable_grad()
-def tangent_kernel(network: nn.Module, state: State, x: Tensor) -> Tensor:
+def tangent_kernel(network: nn.Module, state: Weights, x: Tensor) -> Tensor:
     """G G^T (B x B, float64) for images x (B x C x H x W)."""
     weights = [state[name].requires_grad_() for name, _ in network.named_parameters() if "weight" in name]
     with mode(network, True):
@@ -53,4 +54,4 @@ def tangent_kernel(network: nn.Module, state: State, x: Tensor) -> Tensor:
     return kernel
 
 
-PROXIES.register("ntk", NTK())
+PROXY = NTK()

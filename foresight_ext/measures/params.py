@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from foresight_ext.batches import Batch
-from foresight_ext.complexity import what_runs
-from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.complexity import what_runs
+from foresight_ext.measures.proxy import Proxy
 
 
 class Size(Proxy):
@@ -16,11 +16,12 @@ class Size(Proxy):
 
     source = "baseline, e.g. of Abdelfattah et al. 2021 (Zero-Cost-NAS)"
 
-    def __init__(self, count: str):
+    def __init__(self, name: str, count: str):
+        self.name = name
         self.count = count
 
     def score(self, network: nn.Module, batch: Batch) -> float:
         return float(getattr(what_runs(network, batch.inputs[:1]), self.count))
 
 
-PROXIES.register("params", Size("parameters"))
+PROXY = Size("params", "parameters")

@@ -2,17 +2,17 @@
 
 from torch import Tensor
 
-from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import GradientProxy
+from foresight_ext.measures.layers import GradientProxy
 
 
 class Snip(GradientProxy):
     """|dL/dm| of a mask m of ones on the weights, which is |w g|: the saliency of connections."""
 
+    name = "snip"
     source = "Lee et al. 2019 (SNIP); Abdelfattah et al. 2021 (Zero-Cost-NAS)"
 
     def value(self, weight: Tensor, gradient: Tensor) -> Tensor:
         return (weight * gradient).abs()
 
 
-PROXIES.register("snip", Snip())
+PROXY = Snip()

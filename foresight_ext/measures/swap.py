@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import hooks, logits, own_state
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.patterns import RELUS, distinct, fires, pack
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.patterns import RELUS, distinct, fires, pack
+from foresight_ext.measures.proxy import Proxy
 
 
 class Swap(Proxy):
@@ -17,6 +17,7 @@ class Swap(Proxy):
     bits in memory. Without the optional term for the network's size.
     """
 
+    name = "swap"
     source = "Peng et al. 2024 (SWAP-NAS)"
     needs_relus = True
 
@@ -32,4 +33,4 @@ class Swap(Proxy):
         return float(distinct(patterns).shape[1]) if patterns else 0.0
 
 
-PROXIES.register("swap", Swap())
+PROXY = Swap()

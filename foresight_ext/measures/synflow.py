@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.functional import (
     BATCH_NORMS,
     gradients,
@@ -16,8 +15,8 @@ from foresight_ext.functional import (
     mode,
     own_state,
 )
-from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import LayerProxy, Loss, total
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.layers import LayerProxy, Loss, total
 
 
 class Synflow(LayerProxy):
@@ -34,12 +33,13 @@ class Synflow(LayerProxy):
     needs_gradients = True
     needs_double = True
 
-    def __init__(self, keep_batch_norms: bool):
+    def __init__(self, name: str, keep_batch_norms: bool):
+        self.name = name
         self.without = () if keep_batch_norms else BATCH_NORMS
 
     @torch.enable_grad()
     def arrays(
-        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, parts: int = 1
+        self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, pieces: int = 1
     ) -> list[Tensor]:
         state = own_state(network, _positive)
         weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
@@ -66,4 +66,4 @@ def _pass_on(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> T
     return inputs[0]
 
 
-PROXIES.register("synflow", Synflow(keep_batch_norms=False))
+PROXY = Synflow("synflow", keep_batch_norms=False)

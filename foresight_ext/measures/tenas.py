@@ -1,11 +1,7 @@
 """`tenas`: how hard a network is to train and how much it can express, two proxies combined by rank."""
 
-from foresight_ext.measures import (
-    PROXIES,
-    linear_regions,  # noqa: F401 - this one and the next register what parts_of finds
-    ntk,  # noqa: F401
-)
-from foresight_ext.measures.combination import Combination, parts_of
+from foresight_ext.measures import linear_regions, ntk
+from foresight_ext.measures.combination import Combination
 
 
 class TENAS(Combination):
@@ -15,9 +11,10 @@ class TENAS(Combination):
     what is compared: an edge's candidates, those of all undecided edges (global orders), or the pool.
     """
 
-    def __init__(self):
-        super().__init__(parts_of("ntk,linear_regions"), "rank")
+    def __init__(self) -> None:
+        super().__init__((ntk.PROXY, linear_regions.PROXY), "rank")
+        self.name = "tenas"
         self.source = "Chen et al. 2021 (TE-NAS), that Xiang et al. 2023 (Zero-Cost-PT) compare with"
 
 
-PROXIES.register("tenas", TENAS())
+PROXY = TENAS()

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
-from foresight_ext.functional import BATCH_NORMS, LAYERS, State, hooks, logits, mode, own_state
-from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.functional import BATCH_NORMS, LAYERS, Weights, hooks, logits, mode, own_state
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.proxy import Proxy
 
 _STEP = 0.01
 
@@ -22,6 +22,7 @@ class Zen(Proxy):
     pooling (AdaptiveAvgPool2d).
     """
 
+    name = "zen"
     source = "Lin et al. 2021 (Zen-NAS)"
 
     def __init__(self, repeats: int = 32):
@@ -61,7 +62,7 @@ class Zen(Proxy):
         return float(torch.stack(scores).mean())
 
 
-def _draw_weights(network: nn.Module, state: State, draw: torch.Generator) -> None:
+def _draw_weights(network: nn.Module, state: Weights, draw: torch.Generator) -> None:
     """New weights of all layers; batch norms scale by 1 and shift by 0."""
     for name, module in network.named_modules():
         for part, _ in module.named_parameters(recurse=False):
@@ -79,4 +80,4 @@ def _normal(like: Tensor, draw: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=draw, device="cpu").to(like)
 
 
-PROXIES.register("zen", Zen())
+PROXY = Zen()

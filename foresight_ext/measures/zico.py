@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.batches import Batch
 from foresight_ext.errors import UserError
 from foresight_ext.functional import gradients, layer_weights, logits, mode, own_state
-from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.measures.grad_norm import in_parts
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.layers import in_pieces
+from foresight_ext.measures.proxy import Proxy
 
 
 class ZiCo(Proxy):
@@ -19,6 +19,7 @@ class ZiCo(Proxy):
     memory for two gradients of every layer's weight. UserError for fewer than two images.
     """
 
+    name = "zico"
     source = "Li et al. 2023 (ZiCo)"
     least_images = 2
     needs_labels = True
@@ -33,7 +34,7 @@ class ZiCo(Proxy):
         with mode(network, True):
             halves = [
                 gradients(F.cross_entropy(logits(network, state, half.inputs), half.targets), weights)
-                for half in in_parts(batch, 2)
+                for half in in_pieces(batch, 2)
             ]
         return float(torch.stack([_log_ratio(torch.stack(layer)) for layer in zip(*halves)]).sum())
 
@@ -45,4 +46,4 @@ def _log_ratio(layer: Tensor) -> Tensor:
     return torch.where(ratios > 0, ratios.log(), 0)
 
 
-PROXIES.register("zico", ZiCo())
+PROXY = ZiCo()

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.folding import Folded
-from foresight_ext.kernel import AgreementKernel
-from foresight_ext.sharing import Activation, State, Step, run_shared
-from foresight_ext.supernet import Mixing
+from foresight_ext.supernets.folding import Folded
+from foresight_ext.supernets.kernel import AgreementKernel
+from foresight_ext.supernets.sharing import Activation, Forward, Step, run_shared
+from foresight_ext.supernets.supernet import Mixing
 from sota.cnn.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, Zero, even
 from sota.cnn.stems import Stem
 
@@ -29,29 +29,18 @@ class FoldedOperation(ABC):
         """Weight times the operation's output, in memory of its own; inner ReLUs are recorded."""
 
 
-class _Depthwise:
-    """A depthwise convolution."""
-
-    def __init__(self, conv: nn.Conv2d):
-        self.conv = conv
-
-    def __call__(self, x: Tensor) -> Tensor:
-        conv = self.conv
-        return F.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-
-
 class _Separable(FoldedOperation):
-    """Separable and dilated convolutions: parts of depthwise and pointwise convolution."""
+    """Separable and dilated convolutions: pairs of a depthwise and a pointwise convolution."""
 
     def __init__(self, operation: nn.Sequential):
         modules = list(operation)
-        self.parts = [
-            (_Depthwise(modules[i + 1]), Folded.of(modules[i + 2], modules[i + 3]))
+        self.pairs = [
+            (Folded.of(modules[i + 1]), Folded.of(modules[i + 2], modules[i + 3]))
             for i in range(0, len(modules), 4)
         ]
 
     def run(self, source: Activation, weight: float, kernel: AgreementKernel) -> Tensor:
-        *inner, (depthwise, pointwise) = self.parts
+        *inner, (depthwise, pointwise) = self.pairs
         x = source.relu()
         for first_depthwise, first_pointwise in inner:
             between = Activation(first_pointwise(first_depthwise(x)))
@@ -68,7 +57,7 @@ class _Reduce(FoldedOperation):
         kernel = first.new_zeros(len(first) + len(second), first.shape[1], 2, 2)
         kernel[: len(first), :, 0, 0] = first[:, :, 0, 0]
         kernel[len(first) :, :, 1, 1] = second[:, :, 0, 0]
-        self.conv = Folded.of_kernel(kernel, operation.bn, stride=2, padding=0)
+        self.conv = Folded.of_kernel(kernel, operation.bn, stride=2)
 
     def run(self, source: Activation, weight: float, kernel: AgreementKernel) -> Tensor:
         return self.conv.scaled(weight)(even(source.relu()))
@@ -170,7 +159,7 @@ def _preprocessing(module: nn.Module) -> Callable[[Activation], Tensor]:
     return lambda x: reduce.conv(even(x.relu()))
 
 
-class _State(State):
+class _Forward(Forward):
     """The outputs of the two cells before (x, and the one before x), and the cell's states so far."""
 
     def __init__(
@@ -181,8 +170,8 @@ class _State(State):
         self.states = states
         self.kernel = kernel
 
-    def fork(self) -> "_State":
-        return _State(self.older, self.newer, list(self.states), self.kernel.copy())
+    def fork(self) -> "_Forward":
+        return _Forward(self.older, self.newer, list(self.states), self.kernel.copy())
 
 
 class _CellStart(Step):
@@ -191,7 +180,7 @@ class _CellStart(Step):
     def __init__(self, cell: FoldedCell):
         self.cell = cell
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         state.older.record(state.kernel, relus=1, blocks=int(self.cell.older_is_block))
         state.newer.record(state.kernel, relus=1, blocks=1)
         state.states = [
@@ -211,7 +200,7 @@ class _NodeStep(Step):
         rows = self.cell.slots_of(mixing)
         return tuple(rows[slot] for slot, _ in self.incoming)
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         rows = self.cell.slots_of(mixing)
         total = None
         for slot, source in self.incoming:
@@ -234,7 +223,7 @@ class _CellEnd(Step):
     def reads(self, mixing: Mixing) -> Mixing:
         return self.cell.slots_of(mixing)
 
-    def run(self, state: _State, mixing: Mixing) -> None:
+    def run(self, state: _Forward, mixing: Mixing) -> None:
         rows = self.cell.slots_of(mixing)
         readers = [0] * len(state.states)
         for incoming in self.cell.incoming:
@@ -259,4 +248,4 @@ def folded_kernels(
     kernel = new_kernel(x)
     older, newer = stem.folded(x.contiguous(memory_format=torch.channels_last), kernel)
     steps = [step for cell in cells for step in cell.steps()]
-    return run_shared(steps, mixings, _State(older, newer, [], kernel))
+    return run_shared(steps, mixings, _Forward(older, newer, [], kernel))

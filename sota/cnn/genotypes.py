@@ -7,13 +7,12 @@ import difflib
 import sys
 from collections.abc import Sequence
 
-from foresight_ext.cli import Parser, entry_point
+from foresight_ext.commands.parser import Parser, entry_point
 from foresight_ext.errors import UserError
 from foresight_ext.registry import Registry
-from foresight_ext.results import BEST, find_network
-from sota.cnn.genotype import (
-    CONCAT,
-    OPERATIONS,
+from foresight_ext.runs.results import BEST, find_network
+from sota.cnn.candidates import CANDIDATES, CONCAT, OPERATIONS
+from sota.cnn.notation import (
     Genotype,
     check_genotype,
     differences,
@@ -21,7 +20,6 @@ from sota.cnn.genotype import (
     parse_genotype,
     read_table,
 )
-from sota.cnn.spaces import SPACES
 
 __all__ = [
     "ARCHITECTURES",
@@ -516,7 +514,7 @@ def find_genotype(where: str, network_id: str | None = None) -> tuple[str, Genot
         return "genotype", parse_genotype(where)
     close = difflib.get_close_matches(where, ARCHITECTURES, n=3)
     known = "an architecture of sota/cnn/genotypes.py" + (f" (close: {', '.join(close)})" if close else "")
-    name, text = find_network(where, network_id, tuple(SPACES), known)
+    name, text = find_network(where, network_id, tuple(CANDIDATES), known)
     return name, parse_genotype(text, name)
 
 

@@ -1,15 +1,18 @@
 """The stand-alone DARTS networks of one genotype, in their CIFAR and ImageNet shapes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.kernel import AgreementKernel
+from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork
+from foresight_ext.training.spec import TrainedNetwork
+from sota.cnn.candidates import NODES
 from sota.cnn.folded import FoldedCell, folded_kernels
-from sota.cnn.genotypes import Genotype
+from sota.cnn.notation import Genotype
 from sota.cnn.operations import BUILDERS, preprocessing
-from sota.cnn.spaces import NODES
+from sota.cnn.skeleton import Skeleton
 from sota.cnn.stems import CifarStem, ImageNetStem, Stem
 
 
@@ -85,15 +88,13 @@ class AuxiliaryHead(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-class DartsNetwork(nn.Module):
+class DartsNetwork(Skeleton, KernelNetwork, TrainedNetwork):
     """Stem, cells of C channels, auxiliary head after two thirds of the layers (None: without), classifier.
 
     In training mode `forward` returns the logits and the auxiliary head's (None without one); in
     evaluation mode the logits (B x classes). `drop_path` is the probability of dropping a path.
     `make_head` builds the auxiliary head for a number of channels.
     """
-
-    drop_path = 0.0
 
     def __init__(
         self,
@@ -105,30 +106,23 @@ class DartsNetwork(nn.Module):
         make_head: Callable[[int], AuxiliaryHead] | None,
     ):
         super().__init__()
-        self.stem = stem
-        older, newer, after_reduction = stem.width, stem.width, stem.after_reduction
         self.head_after = 2 * layers // 3
-        self.cells = nn.ModuleList()
-        for layer in range(layers):
-            reduction = layer in (layers // 3, 2 * layers // 3)
-            channels *= 2 if reduction else 1
-            self.cells.append(DiscreteCell(genotype, older, newer, channels, reduction, after_reduction))
-            older, newer, after_reduction = newer, len(NODES) * channels, reduction
-            if layer == self.head_after:
-                head_channels = newer
-        self.auxiliary_head = make_head(head_channels) if make_head is not None else None
-        self.pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(newer, classes)
+        widths = self.build_cells(stem, channels, layers, partial(DiscreteCell, genotype))
+        self.auxiliary_head = make_head(widths[self.head_after]) if make_head is not None else None
+        self.build_end(widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor | None]:
-        older, newer = self.stem(x)
-        auxiliary = None
-        for layer, cell in enumerate(self.cells):
-            older, newer = newer, cell(older, newer, self.drop_path)
+        auxiliary: list[Tensor] = []
+
+        def head(layer: int, output: Tensor) -> None:
             if layer == self.head_after and self.auxiliary_head is not None and self.training:
-                auxiliary = self.auxiliary_head(newer)
-        logits = self.classifier(self.pooling(newer).flatten(1))
-        return (logits, auxiliary) if self.training else logits
+                auxiliary.append(self.auxiliary_head(output))
+
+        logits = self.run(x, lambda cell, older, newer: cell(older, newer, self.drop_path), head)
+        return (logits, next(iter(auxiliary), None)) if self.training else logits
+
+    def training_only(self) -> Iterator[nn.Parameter]:
+        return iter(()) if self.auxiliary_head is None else self.auxiliary_head.parameters()
 
     @torch.no_grad()
     def kernel(self, x: Tensor, new_kernel: Callable[[Tensor], AgreementKernel]) -> AgreementKernel:

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from foresight_ext.cli import Parser, entry_point
-from foresight_ext.proposal import add_proposal_options, propose
+from foresight_ext.commands.options import compute_of, images_of, place_of, search_settings_of
+from foresight_ext.commands.parser import Parser, entry_point
+from foresight_ext.commands.proposal import add_proposal_options, propose
 from sota.cnn import train
 from sota.cnn.options import add_space_options
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
-    from foresight_ext.pipeline import Pipeline
+    from foresight_ext.search.run import SearchRun
 
 MODULE = "sota.cnn.networks_proposal"
 
@@ -23,14 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_proposal_options(parser, batch_size=64, seed=2, skip_training=False)
     add_space_options(parser)
     train.add_recipe_options(parser, batch_option="--train_batch_size")
-    return propose(MODULE, parser, argv, _pipeline, train)
+    return propose(MODULE, parser, argv, _run)
 
 
-def _pipeline(options: argparse.Namespace) -> "Pipeline":
-    from foresight_ext.pipeline import Pipeline
+def _run(options: argparse.Namespace) -> "SearchRun":
+    from foresight_ext.search.run import SearchRun
     from sota.cnn.space import DartsSpace
 
-    return Pipeline(DartsSpace(options.space, options.search_channels, options.search_layers), options)
+    space = DartsSpace(options.space, options.search_channels, options.search_layers)
+    space.train_spec = train.spec_of(options, options.train_batch_size)
+    settings, place, compute = search_settings_of(options), place_of(options), compute_of(options)
+    return SearchRun(space, images_of(options), settings, place, compute, options.stage)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from foresight_ext.cli import Parser, entry_point
-from foresight_ext.proposal import add_proposal_options, propose
+from foresight_ext.commands.options import compute_of, place_of, search_settings_of
+from foresight_ext.commands.parser import Parser, entry_point
+from foresight_ext.commands.proposal import add_proposal_options, propose
 from sota.cnn import train_imagenet
 from sota.cnn.options import add_space_options
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
-    from foresight_ext.pipeline import Pipeline
+    from foresight_ext.search.run import SearchRun
 
 MODULE = "sota.cnn.networks_proposal_imagenet"
 
@@ -24,24 +25,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_space_options(parser)
     train_imagenet.add_crop_option(parser)
     train_imagenet.add_recipe_options(parser, batch_option="--train_batch_size")
-    # ImageNet is one data set, prepared in one way
-    parser.set_defaults(dataset="imagenet", image_size=None, mean=None, std=None)
-    return propose(MODULE, parser, argv, _pipeline, train_imagenet)
+    return propose(MODULE, parser, argv, _run)
 
 
-def _pipeline(options: argparse.Namespace) -> "Pipeline":
-    from foresight_ext.large_images import open_imagenet
-    from foresight_ext.pipeline import Pipeline
+def _run(options: argparse.Namespace) -> "SearchRun":
+    from foresight_ext.search.run import SearchRun
     from sota.cnn.space import DartsImageNetSpace
 
-    space = DartsImageNetSpace(
-        options.space, options.search_channels, options.search_layers, options.crop_size
-    )
-
-    def open_data():
-        return open_imagenet(options.data, "train", options.workers, options.crop_size)
-
-    return Pipeline(space, options, open_data=open_data)
+    space = DartsImageNetSpace(options.space, options.search_channels, options.search_layers)
+    space.train_spec = train_imagenet.spec_of(options, options.train_batch_size)
+    images = train_imagenet.images_of(options)
+    settings, place, compute = search_settings_of(options), place_of(options), compute_of(options)
+    return SearchRun(space, images, settings, place, compute, options.stage)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foresight_ext.randomness import NoiseModule
+from foresight_ext.supernets.kernel import RecordedBlock
 
-class ReLUConvBN(nn.Sequential):
+
+class ReLUConvBN(RecordedBlock, nn.Sequential):
     """ReLU, 1x1 convolution, batch norm: at a cell's inputs. The NASWOT kernel records it as a block."""
-
-    records_input = True
 
     def __init__(self, c_in: int, c_out: int, affine: bool):
         super().__init__(
@@ -84,24 +85,15 @@ class Zero(nn.Module):
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
 
 
-class Noise(nn.Module):
-    """S4's `noise`: standard normal noise in place of the input.
-
-    `noise_seed` None draws from the global generator, a number from a generator of its own (see fix_noise).
-    """
-
-    noise_seed: int | None = None
+class Noise(NoiseModule):
+    """S4's `noise`: standard normal noise in place of the input."""
 
     def __init__(self, stride: int):
         super().__init__()
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        like = x[:, :, :: self.stride, :: self.stride]
-        if self.noise_seed is None:
-            return torch.randn_like(like)
-        generator = torch.Generator("cpu").manual_seed(self.noise_seed)
-        return torch.randn(like.shape, generator=generator, device="cpu").to(x)
+        return self.normal(x[:, :, :: self.stride, :: self.stride])
 
 
 # operation name -> (channels, stride, affine) -> module

@@ -1,12 +1,12 @@
 """The options that the DARTS pipelines share."""
 
-from foresight_ext.cli import Parser, whole_number
-from sota.cnn.spaces import SPACES
+from foresight_ext.commands.parser import Parser, whole_number
+from sota.cnn.candidates import CANDIDATES
 
 
 def add_space_options(parser: Parser) -> None:
     """Which of the spaces S1 to S6, and the size of its supernet."""
-    parser.option("--space", choices=tuple(SPACES), default="s5", help="the search space")
+    parser.option("--space", choices=tuple(CANDIDATES), default="s5", help="the search space")
     parser.option(
         "--search_channels",
         type=whole_number(1),

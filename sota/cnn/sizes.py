@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import torch
 
-from foresight_ext.complexity import Complexity, complexity
-from sota.cnn.genotype import CONCAT, Genotype
+from foresight_ext.measures.complexity import Complexity, complexity
+from sota.cnn.candidates import CELL_TYPES, CONCAT, NODES
 from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
-from sota.cnn.spaces import CELL_TYPES, NODES
+from sota.cnn.notation import Genotype
 
 
 class Setting(NamedTuple):

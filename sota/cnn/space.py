@@ -1,16 +1,16 @@
 """The DARTS spaces S1 to S6 as search spaces: supernet, draws, genotype and network for the shared search."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
 from foresight_ext.drawing import Cell
-from foresight_ext.space import SPACES as ALL_SPACES
-from foresight_ext.space import Space
-from foresight_ext.supernet import Mixing, softmax_mixing
-from sota.cnn.genotypes import Genotype, format_genotype, parse_genotype
+from foresight_ext.search.space import Space
+from foresight_ext.supernets.supernet import Mixing, softmax_mixing
+from sota.cnn.candidates import CANDIDATES, CONCAT, EDGES, INCOMING, NODES
 from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
-from sota.cnn.spaces import EDGES, INCOMING, NODES, SPACES
+from sota.cnn.notation import Genotype, format_genotype, parse_genotype
 from sota.cnn.stems import ImageNetStem
 from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
 from sota.cnn.visualize import cells_of
@@ -37,7 +37,7 @@ class DartsSpace(Space):
         supernet = self.build_supernet(classes)
         rows = [
             row
-            for candidates in SPACES[self.name]
+            for candidates in CANDIDATES[self.name]
             for row in 1e-3 * torch.randn(len(EDGES), len(candidates[0]))
         ]
         return supernet, softmax_mixing(rows)
@@ -51,11 +51,10 @@ class DartsSpace(Space):
 
     def genotype(self, mixing: Mixing) -> str:
         cells = []
-        for offset, candidates in zip((0, len(EDGES)), SPACES[self.name]):
+        for offset, candidates in zip((0, len(EDGES)), CANDIDATES[self.name]):
             rows = mixing[offset : offset + len(EDGES)]
             cells.append(tuple(pair for node in NODES for pair in _kept(node, rows, candidates)))
-        concat = tuple(2 + node for node in NODES)
-        return format_genotype(Genotype(cells[0], concat, cells[1], concat))
+        return format_genotype(Genotype(cells[0], CONCAT, cells[1], CONCAT))
 
     def build_network(self, genotype: str, classes: int) -> DartsNetwork:
         parsed = parse_genotype(genotype)
@@ -70,13 +69,6 @@ class DartsImageNetSpace(DartsSpace):
 
     The images' random stream is this project's own, so nothing that the official search draws is repeated.
     """
-
-    def __init__(self, name: str, search_channels: int = 16, search_layers: int = 8, crop_size: int = 224):
-        super().__init__(name, search_channels, search_layers)
-        self.crop_size = crop_size
-
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "crop_size": self.crop_size}
 
     def build_supernet(self, classes: int) -> DartsSupernet:
         return DartsSupernet(self.name, self.search_channels, self.search_layers, classes, ImageNetStem)
@@ -106,5 +98,5 @@ def _kept(node: int, rows: Mixing, candidates: tuple[tuple[str, ...], ...]) -> l
     return [(name, source) for _, name, source in best[:KEPT_EDGES]]
 
 
-for _name in SPACES:
-    ALL_SPACES.register(_name, lambda _name=_name, **settings: DartsSpace(_name, **settings))
+# the spaces by their names, as functions of the skeleton's settings
+S1, S2, S3, S4, S5, S6 = (partial(DartsSpace, name) for name in CANDIDATES)

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from foresight_ext.folding import Folded
-from foresight_ext.kernel import AgreementKernel
-from foresight_ext.sharing import Activation
+from foresight_ext.supernets.folding import Folded
+from foresight_ext.supernets.kernel import AgreementKernel
+from foresight_ext.supernets.sharing import Activation
 
 
 class Stem(nn.Module, ABC):

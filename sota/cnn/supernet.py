@@ -1,15 +1,17 @@
 """The DARTS supernet: every edge of every cell holds all its candidate operations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.kernel import AgreementKernel
-from foresight_ext.supernet import Choice, Mixing, Node, Supernet
+from foresight_ext.supernets.kernel import AgreementKernel
+from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet
+from sota.cnn.candidates import CANDIDATES, CELL_TYPES, EDGES, INCOMING, NODES
 from sota.cnn.folded import FoldedCell, folded_kernels
 from sota.cnn.operations import BUILDERS, preprocessing
-from sota.cnn.spaces import CELL_TYPES, EDGES, INCOMING, NODES, SPACES
+from sota.cnn.skeleton import Skeleton
 from sota.cnn.stems import CifarStem, Stem
 
 _POOLS = ("max_pool_3x3", "avg_pool_3x3")
@@ -17,11 +19,14 @@ KEPT_EDGES = 2
 
 
 class SearchCell(nn.Module):
-    """A cell; `edges[e][o]` is operation o on edge e. No batch norm is affine; pooling has one behind it."""
+    """A cell; `edges[e][o]` is operation o on edge e. No batch norm is affine; pooling has one behind it.
+
+    `candidates` are the operations' names on each edge, by cell type.
+    """
 
     def __init__(
         self,
-        candidates: tuple[tuple[str, ...], ...],
+        candidates: Mapping[str, Sequence[Sequence[str]]],
         c_older: int,
         c_newer: int,
         channels: int,
@@ -32,7 +37,7 @@ class SearchCell(nn.Module):
         self.reduction = reduction
         self.older, self.newer = preprocessing(c_older, c_newer, channels, after_reduction, affine=False)
         self.edges = nn.ModuleList()
-        for (_, source), names in zip(EDGES, candidates):
+        for (_, source), names in zip(EDGES, candidates[CELL_TYPES[reduction]]):
             stride = 2 if reduction and source < 2 else 1
             self.edges.append(nn.ModuleList(_candidate(name, channels, stride) for name in names))
 
@@ -62,11 +67,11 @@ def _candidate(name: str, channels: int, stride: int) -> nn.Module:
     return operation
 
 
-class DartsSupernet(Supernet):
+class DartsSupernet(Skeleton, Supernet):
     """Supernet of one of the spaces S1 to S6.
 
-    Choices 0 to 13 are the edges of the normal cells, 14 to 27 those of the reduction cells. The cells at a
-    third and at two thirds of the layers are reductions. `make_stem` is called with the stem's width, 3C.
+    Choices 0 to 13 are the edges of the normal cells, 14 to 27 those of the reduction cells.
+    `make_stem` is called with the stem's width, 3C.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class DartsSupernet(Supernet):
         make_stem: Callable[[int], Stem] = CifarStem,
     ):
         super().__init__()
-        candidates = dict(zip(CELL_TYPES, SPACES[space]))
+        candidates = dict(zip(CELL_TYPES, CANDIDATES[space]))
         self.choices = tuple(
             Choice(f"{cell} {2 + node}<-{source}", names, cell)
             for cell in CELL_TYPES
@@ -90,23 +95,14 @@ class DartsSupernet(Supernet):
             for node in NODES
             if len(INCOMING[node]) > KEPT_EDGES
         )
-        self.stem = make_stem(3 * channels)
-        self.cells = nn.ModuleList()
-        older, newer, after_reduction = self.stem.width, self.stem.width, self.stem.after_reduction
-        for layer in range(layers):
-            reduction = layer in (layers // 3, 2 * layers // 3)
-            channels *= 2 if reduction else 1
-            names = candidates[CELL_TYPES[reduction]]
-            self.cells.append(SearchCell(names, older, newer, channels, reduction, after_reduction))
-            older, newer, after_reduction = newer, len(NODES) * channels, reduction
-        self.pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(newer, classes)
+        widths = self.build_cells(make_stem(3 * channels), channels, layers, partial(SearchCell, candidates))
+        self.build_end(widths[-1], classes)
 
     def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
-        older, newer = self.stem(x)
-        for cell in self.cells:
-            older, newer = newer, cell(older, newer, _ROWS[cell.reduction](mixing))
-        return self.classifier(self.pooling(newer).flatten(1))
+        def run_cell(cell: nn.Module, older: Tensor, newer: Tensor) -> Tensor:
+            return cell(older, newer, _ROWS[cell.reduction](mixing))
+
+        return self.run(x, run_cell)
 
     def effective(self, mixing: Mixing) -> Mixing:
         """`none` adds nothing, so its weight cannot matter."""

@@ -6,29 +6,21 @@ Several GPUs: --nproc_per_node N, or torchrun ... -m sota.cnn.train on each of s
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from foresight_ext.cli import (
-    Parser,
-    add_common_options,
-    add_switch,
-    add_training_options,
-    entry_point,
-    real_number,
-    whole_number,
-)
+from foresight_ext.commands.options import add_training_options, images_of, recipe_of
+from foresight_ext.commands.parser import Parser, add_switch, entry_point, real_number, whole_number
+from foresight_ext.commands.train import TrainCommand
 from foresight_ext.errors import UserError
-from foresight_ext.results import BEST
-from foresight_ext.training_command import add_arch_options, run_training
-from sota.cnn.genotypes import ARCHITECTURES, Genotype, find_genotype, format_genotype, parse_genotype
+from foresight_ext.runs.results import BEST
+from sota.cnn.genotypes import ARCHITECTURES, find_genotype
+from sota.cnn.notation import Genotype, format_genotype, parse_genotype
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from torch import nn
 
-    from foresight_ext.datasets import ImageData
-    from foresight_ext.recipe import Recipe
+    from foresight_ext.training.recipe import Recipe
+    from foresight_ext.training.spec import TrainSpec
 
 ARCH = (
     "NAME|FOLDER|JSON",
@@ -82,69 +74,18 @@ def add_network_options(
     )
 
 
-def train_network(
-    name: str, genotype: Genotype, options: argparse.Namespace, batch_size: int | None, path: Path
-) -> dict[str, Any]:
-    """Train an architecture into the run folder `path`; go on, or only tell, if that was begun before.
-
-    `options` are those of add_common_options, add_training_options and add_network_options. Returns the
-    content of result.json: `test_accuracy` {"last", "best"} in percent, `protocol` and more.
-    """
-    from foresight_ext.datasets import DEFAULT_ROOT
-    from foresight_ext.training import Job, train
-
-    names = ("init_channels", "layers", "auxiliary", "dataset", "image_size", "mean", "std")
-    settings = {
-        "genotype": format_genotype(genotype),
-        **{name: getattr(options, name) for name in names},
-        "data": str(options.data or DEFAULT_ROOT),
-    }
-    build = _builder(genotype, options)
-    job = Job(name, build, recipe_of(options, _batch_size(options, batch_size)), settings, path)
-    return train(job, partial(_open_split, options, build), options)
-
-
-def train_winner(name: str, genotype: str, options: argparse.Namespace, path: Path) -> dict[str, Any]:
-    """As train_network, for a genotype's JSON form and --train_batch_size."""
-    return train_network(name, parse_genotype(genotype, name), options, options.train_batch_size, path)
-
-
-def check_training(options: argparse.Namespace) -> None:
-    """UserError for what train_winner would find wrong before the first epoch, whatever the genotype."""
-    from foresight_ext.training import check
-
-    build = _builder(ARCHITECTURES.get(next(iter(ARCHITECTURES))), options)
-    recipe = recipe_of(options, _batch_size(options, options.train_batch_size))
-    check(recipe, partial(_open_split, options, build), options)
-
-
-def _batch_size(options: argparse.Namespace, batch_size: int | None) -> int:
-    if batch_size is not None:
-        return batch_size
-    return DIGITS_BATCH_SIZE if options.dataset == "digits" else BATCH_SIZE
-
-
-def _builder(genotype: Genotype, options: argparse.Namespace) -> Callable[[int], "nn.Module"]:
+def spec_of(options: argparse.Namespace, batch_size: int | None) -> "TrainSpec":
+    """How the options train a network on small images."""
     from sota.cnn.network import NetworkCIFAR
 
-    return lambda classes: NetworkCIFAR(
-        genotype, options.init_channels, options.layers, classes, options.auxiliary
-    )
+    if batch_size is None:
+        batch_size = DIGITS_BATCH_SIZE if options.dataset == "digits" else BATCH_SIZE
+    return darts_spec(options, darts_recipe(options, batch_size), NetworkCIFAR, usual=32)
 
 
-def _open_split(options: argparse.Namespace, build: Callable[[int], "nn.Module"], split: str) -> "ImageData":
-    from foresight_ext.datasets import load_as_asked
-
-    images = load_as_asked(options, split)
-    check_image_size(build, images.augmentation.size, options.auxiliary, 32)
-    return images
-
-
-def recipe_of(options: argparse.Namespace, batch_size: int, **more: float) -> "Recipe":
-    """The recipe that the options ask for, with what they do not know."""
-    from foresight_ext.recipe import Recipe
-
-    return Recipe.of(
+def darts_recipe(options: argparse.Namespace, batch_size: int, **more: float) -> "Recipe":
+    """The recipe that the options of add_network_options ask for, and what they do not know."""
+    return recipe_of(
         options,
         batch_size,
         auxiliary_weight=options.auxiliary_weight,
@@ -154,13 +95,33 @@ def recipe_of(options: argparse.Namespace, batch_size: int, **more: float) -> "R
     )
 
 
-def check_image_size(build: Callable[[int], "nn.Module"], size: int, auxiliary: bool, usual: int) -> None:
+def darts_spec(
+    options: argparse.Namespace, recipe: "Recipe", network: Callable[..., "nn.Module"], usual: int
+) -> "TrainSpec":
+    """How a network in one of its shapes is trained, which is for images of about `usual` pixels a side."""
+    from foresight_ext.training.spec import TrainSpec
+
+    names = ("init_channels", "layers", "auxiliary")
+    size = {name: getattr(options, name) for name in names}
+
+    def build(genotype: Genotype, classes: int) -> "nn.Module":
+        return network(genotype, options.init_channels, options.layers, classes, options.auxiliary)
+
+    def check(side: int) -> None:
+        # architectures differ in their operations, which fit or not as one
+        some = ARCHITECTURES.get(next(iter(ARCHITECTURES)))
+        check_image_size(lambda: build(some, 2), side, options.auxiliary, usual)
+
+    return TrainSpec(lambda text, classes: build(parse_genotype(text), classes), recipe, size, check)
+
+
+def check_image_size(build: Callable[[], "nn.Module"], size: int, auxiliary: bool, usual: int) -> None:
     """UserError if the network can't be trained on images of that side in pixels; computes nothing."""
     import torch
 
     with torch.device("meta"):
         try:
-            build(2)(torch.zeros(2, 3, size, size))
+            build()(torch.zeros(2, 3, size, size))
         except RuntimeError as error:
             fits = f"the auxiliary head is for about {usual} pixels: use --no_auxiliary"
             raise UserError(
@@ -169,14 +130,28 @@ def check_image_size(build: Callable[[int], "nn.Module"], size: int, auxiliary: 
             ) from error
 
 
+def find(where: str, network_id: str | None) -> tuple[str, str]:
+    """Name and genotype, in its JSON form, of what is meant by --arch and --id."""
+    name, genotype = find_genotype(where, network_id)
+    return name, format_genotype(genotype)
+
+
+COMMAND = TrainCommand(
+    "sota.cnn.train",
+    "Train a DARTS architecture and tell its test accuracy.",
+    ARCH,
+    find,
+    add_recipe_options,
+    spec_of,
+    images_of,
+    seed=2,
+)
+
+
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the architecture asked for; returns the exit code."""
-    parser = Parser("sota.cnn.train", "Train a DARTS architecture and tell its test accuracy.")
-    add_arch_options(parser, *ARCH)
-    add_common_options(parser, seed=2, save="eval")
-    add_recipe_options(parser, batch_option="--batch_size")
-    return run_training("sota.cnn.train", parser, argv, find_genotype, train_network)
+    return COMMAND.run(argv)
 
 
 if __name__ == "__main__":

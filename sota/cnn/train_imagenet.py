@@ -6,28 +6,17 @@ DIR has train/ and val/ with class folders, or imagenet-train-256.h5 and imagene
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from foresight_ext.cli import (
-    Parser,
-    add_common_options,
-    add_training_options,
-    entry_point,
-    real_number,
-    whole_number,
-)
-from foresight_ext.training_command import add_arch_options, run_training
-from sota.cnn.genotypes import ARCHITECTURES, Genotype, find_genotype, format_genotype, parse_genotype
-from sota.cnn.train import ARCH, add_network_options, check_image_size, recipe_of
+from foresight_ext.commands.options import add_training_options
+from foresight_ext.commands.parser import Parser, entry_point, real_number, whole_number
+from foresight_ext.commands.train import TrainCommand
+from foresight_ext.images.source import ImageNetSettings
+from sota.cnn.train import ARCH, add_network_options, darts_recipe, darts_spec, find
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
-    from torch import nn
-
-    from foresight_ext.large_images import LargeImages
-    from foresight_ext.recipe import Recipe
+    from foresight_ext.training.spec import TrainSpec
 
 
 def add_recipe_options(parser: Parser, batch_option: str) -> None:
@@ -51,69 +40,41 @@ def add_crop_option(parser: Parser) -> None:
     parser.option("--crop_size", type=whole_number(32), default=224, help="side of the crops in pixels")
 
 
-def train_network(
-    name: str, genotype: Genotype, options: argparse.Namespace, batch_size: int, path: Path
-) -> dict[str, Any]:
-    """As sota.cnn.train.train_network, on ImageNet."""
-    from foresight_ext.datasets import DEFAULT_ROOT
-    from foresight_ext.training import Job, train
-
-    names = ("init_channels", "layers", "auxiliary", "crop_size")
-    settings = {
-        "genotype": format_genotype(genotype),
-        **{name: getattr(options, name) for name in names},
-        "dataset": options.dataset,
-        "data": str(options.data or DEFAULT_ROOT / "imagenet"),
-    }
-    build = _builder(genotype, options)
-    job = Job(name, build, _recipe(options, batch_size), settings, path)
-    return train(job, partial(_open_split, options, build), options)
+def images_of(options: argparse.Namespace) -> ImageNetSettings:
+    """ImageNet's images as the options ask for them."""
+    return ImageNetSettings(options.data, options.crop_size, options.workers)
 
 
-def train_winner(name: str, genotype: str, options: argparse.Namespace, path: Path) -> dict[str, Any]:
-    """As sota.cnn.train.train_winner, on ImageNet."""
-    return train_network(name, parse_genotype(genotype, name), options, options.train_batch_size, path)
-
-
-def check_training(options: argparse.Namespace) -> None:
-    """As sota.cnn.train.check_training, on ImageNet."""
-    from foresight_ext.training import check
-
-    build = _builder(ARCHITECTURES.get(next(iter(ARCHITECTURES))), options)
-    check(_recipe(options, options.train_batch_size), partial(_open_split, options, build), options)
-
-
-def _recipe(options: argparse.Namespace, batch_size: int) -> "Recipe":
-    return recipe_of(options, batch_size, decay=options.decay, label_smoothing=options.label_smoothing)
-
-
-def _builder(genotype: Genotype, options: argparse.Namespace) -> Callable[[int], "nn.Module"]:
+def spec_of(options: argparse.Namespace, batch_size: int) -> "TrainSpec":
+    """How the options train a network on ImageNet."""
     from sota.cnn.network import NetworkImageNet
 
-    return lambda classes: NetworkImageNet(
-        genotype, options.init_channels, options.layers, classes, options.auxiliary
-    )
+    more = {"decay": options.decay, "label_smoothing": options.label_smoothing}
+    return darts_spec(options, darts_recipe(options, batch_size, **more), NetworkImageNet, usual=224)
 
 
-def _open_split(
-    options: argparse.Namespace, build: Callable[[int], "nn.Module"], split: str
-) -> "LargeImages":
-    from foresight_ext.large_images import open_imagenet
+def _add_options(parser: Parser, batch_option: str) -> None:
+    add_crop_option(parser)
+    add_recipe_options(parser, batch_option)
 
-    check_image_size(build, options.crop_size, options.auxiliary, 224)
-    return open_imagenet(options.data, split, options.workers, options.crop_size)
+
+COMMAND = TrainCommand(
+    "sota.cnn.train_imagenet",
+    "Train a DARTS architecture on ImageNet.",
+    ARCH,
+    find,
+    _add_options,
+    spec_of,
+    images_of,
+    seed=2,
+    dataset=None,
+)
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the architecture asked for on ImageNet; returns the exit code."""
-    parser = Parser("sota.cnn.train_imagenet", "Train a DARTS architecture on ImageNet.")
-    add_arch_options(parser, *ARCH)
-    add_common_options(parser, seed=2, save="eval", dataset=None)
-    add_crop_option(parser)
-    add_recipe_options(parser, batch_option="--batch_size")
-    parser.set_defaults(dataset="imagenet")
-    return run_training("sota.cnn.train_imagenet", parser, argv, find_genotype, train_network)
+    return COMMAND.run(argv)
 
 
 if __name__ == "__main__":

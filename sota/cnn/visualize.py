@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Sequence
 
-from foresight_ext.cli import entry_point
+from foresight_ext.commands.parser import entry_point
+from foresight_ext.commands.visualize import draw_cells
 from foresight_ext.drawing import Cell, CellEdge
-from foresight_ext.results import BEST
-from foresight_ext.visualize import draw_cells
-from sota.cnn.genotypes import Genotype, check_genotype, find_genotype
-from sota.cnn.spaces import CELL_TYPES
+from foresight_ext.runs.results import BEST
+from sota.cnn.candidates import CELL_TYPES
+from sota.cnn.genotypes import find_genotype
+from sota.cnn.notation import Genotype, check_genotype
 
 NODES = ("c_{k-2}", "c_{k-1}", "0", "1", "2", "3", "c_{k}")
 _TITLES = {"normal": "normal cell", "reduce": "reduction cell"}

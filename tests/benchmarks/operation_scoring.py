@@ -18,12 +18,12 @@ import torch
 
 import nasbench201.space
 import sota.cnn.space  # noqa: F401 - both register their spaces
-from foresight_ext.batches import Batch
+from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
-from foresight_ext.orders import ORDERS, Pruning
-from foresight_ext.scoring import highest, lowest, operation_scores
-from foresight_ext.search import PoolSearch
-from foresight_ext.space import SPACES
+from foresight_ext.search.orders import ORDERS, Pruning
+from foresight_ext.search.pool import PoolSearch
+from foresight_ext.search.scoring import highest, lowest, operation_scores
+from foresight_ext.search.space import SPACES
 from tests.oracle import straightforward_mixing_scores, straightforward_supernet
 
 STRAIGHTFORWARD, FAST = FORMS = ("straightforward", "fast")

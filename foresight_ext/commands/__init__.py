@@ -1,0 +1,1 @@
+"""What command lines share. Options become settings here; nothing below sees them."""

@@ -1,0 +1,331 @@
+"""The options that commands share, each meaning the same everywhere, and the settings they become."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from foresight_ext.commands.parser import Parser, described, one_of, real_number, user_path, whole_number
+from foresight_ext.errors import UserError
+from foresight_ext.files import HOME
+from foresight_ext.images import DATASETS
+from foresight_ext.images.source import ImageSettings
+from foresight_ext.measures import COMBINATIONS, PROXIES
+from foresight_ext.runs.folder import Place
+from foresight_ext.search.orders import ORDERS
+from foresight_ext.search.settings import SearchSettings
+from foresight_ext.training.settings import PROTOCOLS, TrainSettings
+
+if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
+    from foresight_ext.devices import Compute
+    from foresight_ext.training.recipe import Recipe
+
+
+def _gpu(text: str) -> str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither auto nor the index of a GPU")
+    return text
+
+
+def _name(text: str) -> str:
+    allowed = 0 < len(text) <= 100 and all(c.isalnum() or c in "._-+" for c in text)
+    if not allowed or text.startswith("."):
+        raise argparse.ArgumentTypeError(f"'{text}' is no name: up to 100 letters, digits and ._-+ make one")
+    return text
+
+
+def _three_numbers(allowed: Callable[[float], bool], which: str) -> Callable[[str], tuple[float, ...]]:
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != 3 or not all(map(allowed, values)):
+            raise argparse.ArgumentTypeError(f"'{text}' is not three numbers {which} with commas between")
+        return values
+
+    return parse
+
+
+def add_common_options(parser: Parser, seed: int, save: str, dataset: str | None = "cifar10") -> None:
+    """The options of everything that computes and leaves a run folder; `dataset` None: of a fixed one."""
+    parser.option("--seed", type=whole_number(0, 2**32 - 1), default=seed, help="seed of all that is random")
+    if dataset is not None:
+        _add_dataset_options(parser, dataset)
+    parser.option(
+        "--data",
+        type=user_path,
+        default=None,
+        metavar="DIR",
+        help="where the data set lies or is downloaded to; none means data/ in the project, data/imagenet/ "
+        "for ImageNet",
+    )
+    parser.option(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (a GPU if there is one), cpu or cuda",
+    )
+    parser.option(
+        "--gpu",
+        type=_gpu,
+        default="auto",
+        help="auto (the one with the lowest share of used memory) or an index",
+    )
+    parser.option(
+        "--threads",
+        type=whole_number(1),
+        default=None,
+        help="CPU threads to compute with; none leaves it to PyTorch",
+    )
+    parser.option(
+        "--workers",
+        type=whole_number(0),
+        default=2,
+        help="threads that read image files; never changes a result",
+    )
+    parser.option(
+        "--save", type=_name, default=save, metavar="NAME", help="first part of the run folder's name"
+    )
+    parser.option(
+        "--out",
+        type=user_path,
+        default=HOME / "runs",
+        metavar="DIR",
+        help="where run folders are made",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="start afresh, overwriting a run of the same name"
+    )
+
+
+def _add_dataset_options(parser: Parser, dataset: str) -> None:
+    parser.option(
+        "--dataset",
+        type=one_of(DATASETS),
+        default=dataset,
+        help=f"one of {described(DATASETS)}",
+        metavar="NAME",
+    )
+    parser.option(
+        "--image_size",
+        type=whole_number(8),
+        default=None,
+        help="with --dataset folder: side in pixels that images are resized to; none means 32",
+    )
+    parser.option(
+        "--mean",
+        type=_three_numbers(lambda value: 0 <= value <= 1, "from 0 to 1"),
+        default=None,
+        metavar="R,G,B",
+        help="with --dataset folder: mean of each channel (0 to 1); none means CIFAR-10's",
+    )
+    parser.option(
+        "--std",
+        type=_three_numbers(lambda value: 0 < value < float("inf"), "above 0"),
+        default=None,
+        metavar="R,G,B",
+        help="with --dataset folder: standard deviation of each channel; none means CIFAR-10's",
+    )
+
+
+def add_search_options(
+    parser: Parser,
+    batch_size: int,
+    seed: int = 0,
+    dataset: str | None = "cifar10",
+    stages: Sequence[str] = ("all", "search", "validation"),
+) -> None:
+    """The options of search and validation. Defaults that differ between spaces are arguments.
+
+    `dataset` None: of a fixed one. `stages` are the choices of --stage.
+    """
+    number, usual = whole_number(1), SearchSettings()
+    add_common_options(parser, seed, save="zerocostpt", dataset=dataset)
+    add_metrics_option(parser, "the zero-cost proxy, or several with commas between, out of")
+    parser.option(
+        "--combine",
+        type=one_of(COMBINATIONS),
+        default=usual.combine,
+        metavar="NAME",
+        help=f"with several --metrics: {described(COMBINATIONS)}",
+    )
+    parser.option(
+        "--edge_decision",
+        type=one_of(ORDERS),
+        default=usual.edge_decision,
+        metavar="NAME",
+        help=f"the order in which edges are decided: {described(ORDERS)}",
+    )
+    parser.option(
+        "--pool_size", type=number, default=usual.pool_size, help="discretisations in the search stage (N)"
+    )
+    parser.option(
+        "--validate_rounds",
+        type=number,
+        default=usual.validate_rounds,
+        help="minibatches in the validation stage (V)",
+    )
+    parser.option(
+        "--batch_size", type=number, default=batch_size, help="images in a minibatch, in both stages"
+    )
+    parser.option(
+        "--stage",
+        choices=stages,
+        default=stages[0],
+        help="all, or one alone, which goes on with what the one before has made",
+    )
+
+
+def add_metrics_option(parser: Parser, help: str, combined: bool = True) -> None:
+    """Which proxies; the value is a tuple of names. `combined`: several are to make one score."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(","))
+        try:
+            for name in names:
+                PROXIES.check(name)
+                if names.count(name) > 1:
+                    raise UserError(f"the proxy '{name}' comes twice in '{text}': leave one out")
+            if combined and len(names) > 1:
+                from foresight_ext.measures.combination import proxy_of
+
+                proxy_of(names)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return names
+
+    parser.option(
+        "--metrics",
+        "--metric",
+        type=parse,
+        default=",".join(SearchSettings.metrics),
+        metavar="NAME[,NAME...]",
+        help=f"{help} {described(PROXIES)}",
+    )
+
+
+def add_training_options(
+    parser: Parser,
+    *,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int | None,
+    batch_option: str = "--batch_size",
+    batch_note: str = "",
+    weight_decay: float = 3e-4,
+    grad_clip: float = 5.0,
+) -> None:
+    """The options of a training, whatever the network; `batch_option` is the batch size's name.
+
+    `batch_note` says what a default of None means.
+    """
+    above_0 = real_number(lambda value: value > 0, "above 0")
+    from_0 = real_number(lambda value: value >= 0, "from 0 on")
+    parser.option("--epochs", type=whole_number(1), default=epochs, help="epochs to train")
+    parser.option(
+        batch_option,
+        type=whole_number(2),
+        default=batch_size,
+        help="images in a minibatch of the training, all processes together" + batch_note,
+    )
+    parser.option("--learning_rate", type=above_0, default=learning_rate, help="learning rate at the start")
+    parser.option("--momentum", type=from_0, default=0.9, help="momentum of SGD")
+    parser.option("--weight_decay", type=from_0, default=weight_decay, help="weight decay of SGD")
+    parser.option(
+        "--grad_clip",
+        type=from_0,
+        default=grad_clip,
+        help="norm that gradients are clipped to; 0 clips nothing",
+    )
+    parser.option(
+        "--protocol",
+        choices=PROTOCOLS,
+        default=PROTOCOLS[0],
+        help="holdout (choose the best epoch by a tenth of the training images, read the test images once) "
+        "or official (train on all, read test accuracy every epoch)",
+    )
+    parser.option(
+        "--ckpt_interval", type=whole_number(1), default=50, help="every how many epochs a checkpoint is kept"
+    )
+    parser.option(
+        "--resume_epoch",
+        type=whole_number(0),
+        default=0,
+        help="go back to the kept checkpoint of this epoch; 0 goes on from the last checkpoint, if any",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (float16), on a GPU only")
+    parser.option(
+        "--nproc_per_node",
+        type=whole_number(1),
+        default=1,
+        help="processes to train in on this machine, one a GPU; torchrun starts them on several",
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the network with torch.compile")
+    parser.add_argument(
+        "--fast", action="store_true", help="one minibatch per epoch, to try a command out: no real accuracy"
+    )
+
+
+# ---- what the options become ----
+
+
+def place_of(options: argparse.Namespace) -> Place:
+    """Where runs are kept: what add_common_options asked."""
+    return Place(options.out, options.save, options.force, vars(options))
+
+
+def compute_of(options: argparse.Namespace) -> "Compute":
+    """Where to compute: what add_common_options asked."""
+    from foresight_ext.devices import Compute
+
+    return Compute(options.device, options.gpu, options.threads)
+
+
+def images_of(options: argparse.Namespace) -> ImageSettings:
+    """Which data set: what add_common_options asked."""
+    return ImageSettings(
+        options.dataset, options.data, options.image_size, options.mean, options.std, options.workers
+    )
+
+
+def search_settings_of(options: argparse.Namespace) -> SearchSettings:
+    """What add_search_options asked."""
+    return SearchSettings(
+        options.seed,
+        options.metrics,
+        options.combine,
+        options.edge_decision,
+        options.pool_size,
+        options.validate_rounds,
+        options.batch_size,
+    )
+
+
+def train_settings_of(options: argparse.Namespace) -> TrainSettings:
+    """What add_training_options asked, the recipe apart."""
+    return TrainSettings(
+        options.seed,
+        options.protocol,
+        options.amp,
+        options.compile,
+        options.fast,
+        options.nproc_per_node,
+        options.ckpt_interval,
+        options.resume_epoch,
+        ahead=options.workers > 0,
+    )
+
+
+def recipe_of(options: argparse.Namespace, batch_size: int, **more: float) -> "Recipe":
+    """The recipe that add_training_options asked for, and what it does not know."""
+    from foresight_ext.training.recipe import Recipe
+
+    return Recipe(
+        options.epochs,
+        batch_size,
+        options.learning_rate,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        grad_clip=options.grad_clip,
+        **more,
+    )

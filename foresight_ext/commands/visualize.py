@@ -1,0 +1,59 @@
+"""The command line that draws an architecture's cells, for every space that names them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from foresight_ext.commands.parser import Parser
+from foresight_ext.drawing import SUFFIXES, Cell, save_drawing, text_drawing
+from foresight_ext.errors import UserError
+
+
+def draw_cells(
+    argv: Sequence[str] | None,
+    *,
+    module: str,
+    description: str,
+    network: tuple[str, str],
+    names: Sequence[str],
+    find_cells: Callable[[str, str | None], Sequence[Cell]],
+) -> int:
+    """Print and draw the cells that the arguments ask for; returns the exit code.
+
+    `network` is the metavar and the help of the first argument; `find_cells` takes it and --id, and
+    returns a cell for each of `names`, the names of files. UserError says what is wrong.
+    """
+    parser = Parser(module, description)
+    parser.add_argument("network", metavar=network[0], help=network[1])
+    parser.add_argument("--id", help="which network of a pool file to draw")
+    defaults = [Path(name + suffix) for name in names for suffix in (".svg", ".png")]
+    into = f"the file to draw into ({', '.join(SUFFIXES)})"
+    if len(names) > 1:
+        into += f", with {' and '.join(f'-{name}' for name in names)} put before the suffix"
+    parser.add_argument(
+        "--out", type=Path, help=f"{into}; default: {', '.join(map(str, defaults))} in this folder"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    options = parser.parse_args(argv)
+
+    cells = find_cells(options.network, options.id)
+    if options.out is None:
+        paths = defaults
+    elif options.out.suffix.lower() not in SUFFIXES:
+        raise UserError(f"--out '{options.out}': the suffix must be one of {', '.join(SUFFIXES)}")
+    elif len(names) == 1:
+        paths = [options.out]
+    else:
+        paths = [options.out.with_stem(f"{options.out.stem}-{name}") for name in names]
+    for path in paths:
+        if path.is_dir():
+            raise UserError(f"--out '{path}' is a folder: name a file")
+        if path.exists() and not options.force:
+            raise UserError(f"'{path}' exists already: give --force to overwrite it, or another --out")
+    print("\n".join(map(text_drawing, cells)), end="")
+    files_each = len(paths) // len(cells)
+    for number, path in enumerate(paths):
+        try:
+            print(f"wrote {save_drawing(cells[number // files_each], path)}")
+        except OSError as error:
+            raise UserError(f"--out '{path}' can't be written: {error.strerror}") from error
+    return 0

@@ -1,0 +1,91 @@
+"""Which images a minibatch holds and how they are cropped: what a DataLoader would draw, without images."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from foresight_ext.images.augmentation import Augmentation
+from foresight_ext.randomness import seeded
+
+# The official validation loads with four workers, each with a stream of its own. The number is a part of
+# the method; how many threads really read images is not.
+VALIDATION_STREAMS = 4
+
+
+class BatchDraws(NamedTuple):
+    """A minibatch before its images are read: indices (n) and the augmentation's draws (n x ...)."""
+
+    indices: Tensor
+    augmentation: Tensor
+
+
+class Batch(NamedTuple):
+    """A minibatch: inputs (n x C x H x W, float32), targets (n, int64), and a seed that is its own.
+
+    `images` is the split of the data set it came from, for proxies that look at more of it; None without one.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    seed: int = 0
+    images: "Images | None" = None
+
+
+class Images(Protocol):
+    """A split of a data set: datasets.ImageData and large_images.LargeImages are such."""
+
+    classes: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    augmentation: "Augmenting"
+
+    def __len__(self) -> int: ...
+
+    def render(self, draws: BatchDraws, device: torch.device) -> Batch:
+        """Augmented images: a pure function of the draws."""
+
+    def unaugmented(self, indices: Tensor, device: torch.device) -> Batch:
+        """Images as they are evaluated."""
+
+
+class Augmenting(Protocol):
+    """Draws from torch's global generator what `Images.render` then applies."""
+
+    size: int
+
+    def draw(self, count: int) -> Tensor: ...
+
+
+def seed_of(indices: Tensor) -> int:
+    """The seed of a minibatch of these images (n), in this order."""
+    return zlib.crc32(indices.numpy().tobytes())
+
+
+def draw_pass(images: int, batch_size: int, augmentation: Augmentation) -> Iterator[BatchDraws]:
+    """One pass of a DataLoader without workers over SubsetRandomSampler(range(images)).
+
+    Draws from torch's global generator, each batch when it is asked for.
+    """
+    _, batches = _start_pass(images, batch_size)
+    for indices in batches:
+        yield BatchDraws(indices, augmentation.draw(len(indices)))
+
+
+def draw_validation_pass(images: int, batch_size: int, augmentation: Augmentation) -> list[BatchDraws]:
+    """One pass of a DataLoader with VALIDATION_STREAMS workers, which take batches in turn."""
+    base_seed, batches = _start_pass(images, batch_size)
+    draws: list[Tensor] = [torch.empty(0)] * len(batches)
+    for worker in range(VALIDATION_STREAMS):
+        with seeded(base_seed + worker):
+            for index in range(worker, len(batches), VALIDATION_STREAMS):
+                draws[index] = augmentation.draw(len(batches[index]))
+    return [BatchDraws(*pair) for pair in zip(batches, draws)]
+
+
+def _start_pass(images: int, batch_size: int) -> tuple[int, tuple[Tensor, ...]]:
+    # a DataLoader draws its workers' base seed, wanted or not, before its sampler draws the order
+    base_seed = int(torch.empty((), dtype=torch.int64).random_().item())
+    return base_seed, torch.randperm(images).split(batch_size)

@@ -1,0 +1,78 @@
+"""Which data set is asked for, and how its splits are opened. Known without PyTorch, opened when needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from foresight_ext.errors import UserError
+from foresight_ext.files import HOME
+
+if TYPE_CHECKING:
+    from foresight_ext.images.batches import Images
+
+DEFAULT_ROOT = HOME / "data"
+
+
+class ImageSource(Protocol):
+    """A data set: `dataset` is its name, `settings` what a run's config.json tells of it."""
+
+    @property
+    def dataset(self) -> str: ...
+
+    def settings(self) -> dict[str, Any]: ...
+
+    def open(self, split: str) -> "Images":
+        """The split "train" or "test"; UserError if it can't be had."""
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """A data set of the registry DATASETS.
+
+    `data` is the folder where it lies or is downloaded to; None means DEFAULT_ROOT. `image_size` (pixels a
+    side; None: 32), `mean` and `std` (of each channel, on a scale of 0 to 1; None: CIFAR-10's) are those of
+    the data set `folder`. `workers` threads read image files, which changes no result.
+    """
+
+    dataset: str = "cifar10"
+    data: Path | None = None
+    image_size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    workers: int = 2
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "data": str(self.data or DEFAULT_ROOT),
+            **{"image_size": self.image_size, "mean": self.mean, "std": self.std},
+        }
+
+    def open(self, split: str) -> "Images":
+        from foresight_ext.images.datasets import Request, load
+
+        folder_only = {"image_size": self.image_size, "mean": self.mean, "std": self.std}
+        given = {name: value for name, value in folder_only.items() if value is not None}
+        if given and self.dataset != "folder":
+            raise UserError(f"--{next(iter(given))} goes with --dataset folder only, not {self.dataset}")
+        return load(self.dataset, Request(self.data, split, workers=self.workers, **given))
+
+
+@dataclass(frozen=True)
+class ImageNetSettings:
+    """ImageNet's photographs in crops of `crop_size` pixels a side; `data` None: DEFAULT_ROOT/imagenet."""
+
+    data: Path | None = None
+    crop_size: int = 224
+    workers: int = 2
+
+    dataset = "imagenet"
+
+    def settings(self) -> dict[str, Any]:
+        data = str(self.data or DEFAULT_ROOT / "imagenet")
+        return {"dataset": self.dataset, "data": data, "crop_size": self.crop_size}
+
+    def open(self, split: str) -> "Images":
+        from foresight_ext.images.large_images import open_imagenet
+
+        return open_imagenet(self.data, split, self.workers, self.crop_size)

@@ -1,0 +1,158 @@
+"""Zero-Cost-NAS's interface (Abdelfattah et al. 2021): `find_measures` on a network and a data loader."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foresight_ext.devices import exact_arithmetic
+from foresight_ext.errors import UserError
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures import PROXIES
+from foresight_ext.measures.layers import LayerProxy, Loss, total
+from foresight_ext.measures.patterns import RELUS
+from foresight_ext.measures.proxy import Proxy, network_score
+
+# Zero-Cost-NAS's own, in its order
+DEFAULT_MEASURES = (
+    "grad_norm",
+    "snip",
+    "grasp",
+    "fisher",
+    "jacob_cov",
+    "plain",
+    "synflow_bn",
+    "synflow",
+    "l2_norm",
+)
+
+# pairs of images (n x C x H x W) and targets (n)
+Loader = Iterable[tuple[Tensor, Tensor]]
+# a value for each layer, or one for the network
+Value = list[Tensor] | float
+
+
+def find_measures(
+    net_orig: nn.Module,
+    dataloader: Loader,
+    dataload_info: tuple[str, int, int],
+    device: torch.device | str,
+    loss_fn: Loss = F.cross_entropy,
+    measure_names: Sequence[str] | None = None,
+    measures_arr: Mapping[str, Value] | None = None,
+) -> dict[str, float]:
+    """Proxies by name, sums over layers as one number: those of `measures_arr`, or of find_measures_arrays.
+
+    synflow and synflow_bn are the sums themselves here, not their logarithms.
+    """
+    if measures_arr is None:
+        measures_arr = find_measures_arrays(
+            net_orig, dataloader, dataload_info, device, measure_names, loss_fn
+        )
+    return {
+        name: float(total(value)) if isinstance(value, list) else float(value)
+        for name, value in measures_arr.items()
+    }
+
+
+def find_measures_arrays(
+    net_orig: nn.Module,
+    trainloader: Loader,
+    dataload_info: tuple[str, int, int],
+    device: torch.device | str,
+    measure_names: Sequence[str] | None = None,
+    loss_fn: Loss = F.cross_entropy,
+) -> dict[str, Value]:
+    """Proxies by name: an array for each Conv2d and Linear layer where it is a sum over layers, or a number.
+
+    dataload_info is ("random", n, classes), the loader's first n minibatches as one, or ("grasp", n,
+    classes), n images of each class. `measure_names` are any of measures.PROXIES; None means Zero-Cost-NAS's
+    nine. loss_fn (outputs, targets) is that of proxies that sum over layers. Where memory runs out these take
+    the images in pieces. The network runs on `device`, and comes back as it was.
+
+    UserError: unknown kind or name, a class that the loader lacks, a proxy that compares networks, or too
+    little memory.
+    """
+    names = DEFAULT_MEASURES if measure_names is None else measure_names
+    proxies = {name: PROXIES.get(name) for name in names}
+    for name, proxy in proxies.items():
+        if len(proxy.parts) > 1:
+            raise UserError(f"measure_names: '{name}' compares networks: one network alone has no value")
+    inputs, targets = _load(trainloader, *dataload_info)
+    batch = Batch(inputs.to(device), targets.to(device))
+    first = next(net_orig.parameters(), None)
+    home = first.device if first is not None else batch.inputs.device
+    try:
+        net_orig.to(device)
+        return {name: _value(name, proxy, net_orig, batch, loss_fn) for name, proxy in proxies.items()}
+    finally:
+        net_orig.to(home)
+
+
+def _value(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
+    count = len(batch.inputs)
+    if proxy.needs_relus and not any(isinstance(module, RELUS) for module in network.modules()):
+        raise UserError(f"{name} looks at nn.ReLU and nn.ReLU6 modules: this network has none")
+    if isinstance(proxy, LayerProxy):
+        for pieces in (1, *(n for n in range(2, count // 2 + 1) if count % n == 0)):
+            try:
+                with exact_arithmetic():
+                    return proxy.arrays(network, batch, loss, pieces)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+        raise UserError(f"{name}: out of memory with {count} images, even in pieces: give it fewer images")
+    try:
+        return network_score(proxy, network, batch)
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+        raise UserError(f"{name}: out of memory with {count} images: give it fewer images") from error
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    # the CPU's allocator says the latter
+    return "out of memory" in text or "not enough memory" in text
+
+
+def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor, Tensor]:
+    if number < 1:
+        raise UserError(f"dataload_info: {number} is no number of minibatches or images: 1 or more")
+    if kind == "random":
+        images, targets = zip(*islice(_recycled(loader), number))
+        return torch.cat(images), torch.cat(targets)
+    if kind == "grasp":
+        return _some_of_each_class(loader, number, classes)
+    raise UserError(f"dataload_info: unknown kind '{kind}': choose from random, grasp")
+
+
+def _recycled(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
+    """The loader's minibatches again and again; UserError if it has none."""
+    while True:
+        empty = True
+        for images, targets in loader:
+            empty = False
+            yield images, targets
+        if empty:
+            raise UserError("dataloader: a pass over it gave no minibatch")
+
+
+def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tensor, Tensor]:
+    """So many images of each class, class by class, those that the loader gives first."""
+    found: list[list[Tensor]] = [[] for _ in range(classes)]
+    while any(len(images) < number for images in found):
+        before = [len(images) for images in found]
+        for images, targets in loader:
+            for image, label in zip(images, targets.tolist()):
+                if 0 <= label < classes and len(found[label]) < number:
+                    found[label].append(image)
+            if all(len(images) == number for images in found):
+                break
+        for label, count in enumerate(before):
+            if len(found[label]) == count < number:
+                raise UserError(f"dataloader: a pass over it gave no image of class {label}, of {classes}")
+    images = torch.stack([image for group in found for image in group])
+    return images, torch.arange(classes).repeat_interleave(number)

@@ -1,0 +1,65 @@
+"""What a zero-cost proxy is: a score of an untrained network on a minibatch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import nn
+
+from foresight_ext.devices import exact_arithmetic
+from foresight_ext.images.batches import Batch
+from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
+
+# whether a proxy that is made of others has it: where one of them does
+_NEEDS = ("needs_labels", "needs_gradients", "needs_double", "needs_relus")
+
+
+class Proxy(ABC):
+    """Scores an untrained network on a minibatch. `source` names the paper it comes from.
+
+    `name` is what `--metrics` knows it by. `needs_labels`, `needs_gradients` and `needs_double` say what it
+    costs: the minibatch's targets, a backward pass, float64; `needs_relus` that it looks at nn.ReLU and
+    nn.ReLU6 modules and nothing else; `least_images` how large a minibatch must be.
+    """
+
+    name: str
+    source: str
+    higher_is_better: bool = True
+    needs_labels: bool = False
+    needs_gradients: bool = False
+    needs_double: bool = False
+    needs_relus: bool = False
+    least_images: int = 1
+
+    @abstractmethod
+    def score(self, network: nn.Module, batch: Batch) -> float:
+        """The proxy of a network, which comes back as it was."""
+
+    def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
+        """The proxy of a supernet under each mixing. Proxies that can share work overrule this."""
+        return [self.score(Masked(supernet, mixing), batch) for mixing in mixings]
+
+    @property
+    def parts(self) -> tuple["Proxy", ...]:
+        """The proxies that score networks; only a combination has others than itself."""
+        return (self,)
+
+    def combine(self, columns: Sequence[Sequence[float]]) -> list[float]:
+        """The scores of some networks, given each part's (a column), the higher the better."""
+        [column] = columns
+        return list(column)
+
+    def signed(self, score: float) -> float:
+        """The score such that higher is better."""
+        return score if self.higher_is_better else -score
+
+    def needs_what(self, *others: "Proxy") -> None:
+        """Need what any of some other proxies needs: for proxies that are made of others."""
+        for need in _NEEDS:
+            setattr(self, need, any(getattr(other, need) for other in others))
+        self.least_images = max(other.least_images for other in others)
+
+
+def network_score(proxy: Proxy, network: nn.Module, batch: Batch) -> float:
+    """The proxy of one network as it is, computed exactly on every device."""
+    with exact_arithmetic():
+        return proxy.score(network, batch)

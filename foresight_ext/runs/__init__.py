@@ -1,0 +1,1 @@
+"""Run folders: what was asked, a journal of what is done, results, progress."""

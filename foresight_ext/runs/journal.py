@@ -1,0 +1,58 @@
+"""A journal of what a stage has done: one JSON object a line, appended as it happens."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from foresight_ext.errors import UserError
+
+
+class Journal:
+    """What a stage has done, one JSON object a line, appended as it happens.
+
+    Every entry tells its `seconds`, which add up. A line that a killed process left half-written is dropped.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.entries: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        whole = 0
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+                self.seconds += entry["seconds"]
+            except (KeyError, TypeError, ValueError):
+                raise self.damaged(number) from None
+            self.entries.append(entry)
+            whole += len(line)
+        self._file.truncate(whole)
+
+    def cut(self, count: int) -> None:
+        """Keep the first `count` entries only."""
+        for entry in self.entries[count:]:
+            self.seconds -= entry["seconds"]
+        del self.entries[count:]
+        self._file.seek(0)
+        self._file.truncate(sum(len(line) for _, line in zip(range(count), self._file)))
+
+    def damaged(self, number: int) -> UserError:
+        """What to raise if entry `number`, counted from 1, makes no sense."""
+        return UserError(f"{self.path} is damaged in line {number}: --force starts the run afresh")
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add an entry; once this returns it outlives the process."""
+        self.entries.append(entry)
+        self.seconds += entry["seconds"]
+        self._file.write(json.dumps(entry).encode() + b"\n")
+        self._file.flush()
+
+
+def json_score(score: float) -> float | str:
+    """A score for JSON, which has no infinities and no NaN: those become words that float() reads."""
+    return score if math.isfinite(score) else str(score)

@@ -1,0 +1,111 @@
+"""Result files of runs: names, the only reader and writer, the network meant by a folder or file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foresight_ext.errors import UserError
+from foresight_ext.files import write_json
+
+POOL = "networks_pool.json"
+BEST = "best_networks.json"
+SUMMARY = "summary.json"
+RESULT = "result.json"  # of a training
+_MOST_IDS = 20  # in a message
+
+
+def write_pool(run: Path, space: str, dataset: str, genotypes: Sequence[str]) -> None:
+    """Write a run's pool, in the official layout."""
+    networks = [{"id": str(number), "genotype": genotype} for number, genotype in enumerate(genotypes)]
+    head = {"search_space": space, "dataset": dataset, "pool_size": len(genotypes)}
+    write_json(run / POOL, {**head, "networks": networks})
+
+
+def write_best(run: Path, space: str, dataset: str, genotype: str) -> None:
+    """Write a run's winner, in the official layout."""
+    write_json(run / BEST, {"search_space": space, "dataset": dataset, "networks": genotype})
+
+
+def read_own(path: Path) -> list[str]:
+    """The genotypes of a file that a run wrote; UserError if it is damaged."""
+    try:
+        return list(_networks(path).values())
+    except UserError:
+        raise damaged(path) from None
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A training's result.json; UserError if it is damaged."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError):
+        raise damaged(path) from None
+
+
+def damaged(path: Path) -> UserError:
+    """What to raise if a result file makes no sense."""
+    return UserError(f"{path} is damaged: delete it, and the same command makes it again")
+
+
+def find_network(
+    where: str, network_id: str | None, spaces: Sequence[str], otherwise: str
+) -> tuple[str, str]:
+    """Name and genotype of the network in a run folder or in a JSON file of one or more networks.
+
+    `network_id` picks one of several networks, `spaces` are the search spaces allowed, and `otherwise`
+    says in messages what `where` might have been instead. UserError says what is missing or wrong.
+    """
+    path = Path(where)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError:  # too long for a path
+        is_folder = is_file = False
+    if is_folder:
+        path = path / BEST
+        if not path.is_file():
+            raise UserError(f"folder '{where}' has no {BEST}: give the folder of a finished run")
+    elif not is_file:
+        raise UserError(f"'{where}' is neither {otherwise} nor a run folder nor a JSON file")
+    genotype = _pick(path, _networks(path, spaces), network_id)
+    name = path.resolve().parent.name if path.name in (POOL, BEST) else path.stem
+    return name if network_id is None else f"{name}-{network_id}", genotype
+
+
+def _networks(path: Path, spaces: Sequence[str] | None = None) -> dict[str | None, str]:
+    """The genotypes of a JSON file by their ids, None the id of a single one; `spaces` None allows all."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is not valid JSON: {error}") from error
+    except OSError as error:
+        raise UserError(f"'{path}' can't be read: {error.strerror}") from error
+    if not isinstance(content, dict):
+        content = {}
+    if spaces is not None and (space := content.get("search_space", spaces[0])) not in spaces:
+        raise UserError(f"'{path}' is of the search space '{space}': allowed here: {', '.join(spaces)}")
+    networks = content.get("networks")
+    if not isinstance(networks, str | list) or not networks:
+        raise UserError(f"'{path}' names no network: it must be a JSON object with a key 'networks'")
+    if isinstance(networks, str):
+        return {None: networks}
+    try:
+        return {str(network["id"]): str(network["genotype"]) for network in networks}
+    except (TypeError, KeyError) as error:
+        raise UserError(f"'{path}' has a network without 'id' and 'genotype'") from error
+
+
+def _pick(path: Path, genotypes: dict[str | None, str], network_id: str | None) -> str:
+    """One genotype of a file."""
+    if None in genotypes and network_id is not None:
+        raise UserError(f"--id {network_id}: '{path}' holds a single network; leave the option out")
+    if network_id is None and len(genotypes) == 1:
+        return next(iter(genotypes.values()))
+    ids = ", ".join([str(one) for one in genotypes][:_MOST_IDS])
+    if len(genotypes) > _MOST_IDS:
+        ids += f", ... ({len(genotypes)} in all)"
+    if network_id is None:
+        raise UserError(f"'{path}' holds a list of networks: pick one by --id out of {ids}")
+    if network_id not in genotypes:
+        raise UserError(f"--id {network_id}: no such network in '{path}': choose from {ids}")
+    return genotypes[network_id]

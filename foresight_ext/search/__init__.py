@@ -1,0 +1,26 @@
+"""The method: a supernet is discretised edge by edge, N times, and the pool of genotypes is validated.
+
+SPACES holds the search spaces by name: a new one is a module with a subclass of Space and a line here.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from foresight_ext.registry import Registry
+
+if TYPE_CHECKING:  # a space is imported, and PyTorch with it, when it is first asked for
+    from foresight_ext.search.space import Space
+
+# functions of a skeleton's settings, by the names of their options
+SPACES: "Registry[Callable[..., Space]]" = Registry("search space")
+
+for _name, _place, _line in (
+    ("nas-bench-201", "nasbench201.space:NASBench201Space", "6 edges of 5 operations"),
+    ("s1", "sota.cnn.space:S1", "DARTS cells, two operations an edge, different ones"),
+    ("s2", "sota.cnn.space:S2", "DARTS cells of skip_connect and sep_conv_3x3"),
+    ("s3", "sota.cnn.space:S3", "DARTS cells of none, skip_connect and sep_conv_3x3"),
+    ("s4", "sota.cnn.space:S4", "DARTS cells of noise and sep_conv_3x3"),
+    ("s5", "sota.cnn.space:S5", "DARTS cells of seven operations, the DARTS space"),
+    ("s6", "sota.cnn.space:S6", "DARTS cells of sep_conv_5x5 alone, the largest architecture"),
+):
+    SPACES.declare(_name, _place, _line)

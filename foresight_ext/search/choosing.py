@@ -1,0 +1,40 @@
+"""Which of some scores decides: the lowest or the highest that is usable."""
+
+import math
+from collections.abc import Sequence
+
+from foresight_ext.errors import UserError
+
+
+def usable(scores: Sequence[float]) -> list[float]:
+    """The scores that may decide: all but NaN and plus infinity.
+
+    Minus infinity, the score of a singular kernel, is a legal lowest score.
+    """
+    return [score for score in scores if score < math.inf]
+
+
+def lowest(scores: Sequence[float]) -> int:
+    """Index of the first lowest usable score; UserError if there is none."""
+    return scores.index(min(_some(usable(scores), scores)))
+
+
+def highest(scores: Sequence[float]) -> int:
+    """Index of the first highest usable score; UserError if there is none."""
+    return scores.index(max(_some(usable(scores), scores)))
+
+
+def dropped_edges(edge_scores: Sequence[float], keep: int) -> list[int]:
+    """Positions of the edges that a node loses: the highest score first, the last of equals."""
+    remaining, dropped = list(range(len(edge_scores))), []
+    while len(remaining) > keep:
+        reverse = remaining[::-1]
+        dropped.append(reverse[highest([edge_scores[position] for position in reverse])])
+        remaining.remove(dropped[-1])
+    return dropped
+
+
+def _some(usable_scores: list[float], scores: Sequence[float]) -> list[float]:
+    if not usable_scores:
+        raise UserError(f"the proxy gave no score to choose by (all NaN or infinite): {list(scores)}")
+    return usable_scores

@@ -1,0 +1,260 @@
+"""The pure core of the method: a supernet and minibatches become one architecture, decision by decision."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import torch
+from numpy.random import RandomState
+from torch import Tensor
+
+from foresight_ext.errors import UserError
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.combination import proxy_of
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.randomness import mixed_seed, seeded
+from foresight_ext.search.choosing import dropped_edges
+from foresight_ext.search.orders import ORDERS, Decision, NodeVisit, Order, Pruning, Visit
+from foresight_ext.search.scoring import edge_scores, operation_scores
+from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet, decide, drop
+
+Item = TypeVar("Item")
+# what is given as minibatches: of each a Batch, or a pair of images (n x C x H x W) and labels (n)
+Batches = Iterable[Batch | Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An order with all that it draws for one discretisation of a supernet, before anything is scored.
+
+    A step decides a choice (or a node) of each group that is not finished: `operation_steps` and
+    `topology_steps` hold the visit of each, which is None where the scores decide which choice goes.
+    """
+
+    order: Order
+    groups: tuple[tuple[int, ...], ...]
+    operation_steps: tuple[tuple[tuple[int, Visit | None], ...], ...]
+    topology_steps: tuple[tuple[NodeVisit, ...], ...]
+
+    @property
+    def minibatches(self) -> int:
+        """How many minibatches the discretisation takes."""
+        operations = len(self.operation_steps) * self.order.step_batches
+        return int(self.order.opening) + operations + len(self.topology_steps)
+
+
+@dataclass(frozen=True)
+class Discretisation:
+    """What a supernet became. `mixing` has a one-hot row for each choice, of zeros where it was dropped.
+
+    `kept` tells the same by names (None: dropped); `decisions` are all of them with their scores, in the
+    order in which they were taken.
+    """
+
+    mixing: Mixing
+    kept: dict[str, str | None]
+    decisions: list[Decision | Pruning]
+
+
+def draw_plan(
+    order: Order,
+    supernet: Supernet,
+    numpy: RandomState,
+    choices: Sequence[int] | None = None,
+    nodes: Sequence[int] | None = None,
+) -> Plan:
+    """Draw a plan to decide the choices and nodes of those indices; None means all."""
+    groups = _by_group(supernet.choices, choices)
+    operation_steps = []
+    undecided = [list(group) for group in groups]
+    while any(undecided):
+        visits = []
+        for number, group in enumerate(undecided):
+            if group:  # groups that are finished wait for larger ones
+                visit = order.draw(numpy, group, supernet.choices)
+                visits.append((number, visit))
+                # without a drawn visit the scores decide which choice goes; here only the number counts
+                group.remove(visit.choice if visit else group[-1])
+        operation_steps.append(tuple(visits))
+    topology_steps = []
+    undecided = [list(group) for group in _by_group(supernet.nodes, nodes)]
+    while any(undecided):
+        drawn = []
+        for group in filter(None, undecided):
+            drawn.append(order.draw_node(numpy, group, supernet.nodes))
+            group.remove(drawn[-1].node)
+        topology_steps.append(tuple(drawn))
+    return Plan(order, groups, tuple(operation_steps), tuple(topology_steps))
+
+
+def discretise(
+    supernet: Supernet,
+    proxy: Proxy | str,
+    batches: Batches,
+    order: Order | Plan | str = "random",
+    seed: int = 0,
+    *,
+    mixing: Mixing | None = None,
+    done: Sequence[Decision | Pruning] = (),
+    report: Callable[[Decision | Pruning], None] = lambda decision: None,
+) -> Discretisation:
+    """Decide choice after choice, then node after node (Zero-Cost-PT, algorithm 1, for one member).
+
+    Args:
+        supernet: what is discretised; its weights stay as they are.
+        proxy: a proxy or its name.
+        batches: minibatches, each a Batch or a pair of tensors, such as a list of them or a DataLoader; they
+            are taken in turn, and from the start again where they end before the last decision. A minibatch
+            is moved to the supernet's device, and is not read where all of its decisions are in `done`.
+        order: the order of decisions by its name, or as a Plan that was drawn before.
+        seed: draws the plan, and the mixing where it is not given.
+        mixing: the weights to start from; None means those of Supernet.new_mixing.
+        done: the first decisions, to be taken over.
+        report: is told each new decision.
+
+    Raises:
+        UserError: an unknown name, minibatches that are no pairs of tensors or end, scores that decide
+            nothing.
+
+    Nothing is printed or written; two calls with equal arguments return equal results.
+    """
+    proxy = proxy_of([proxy]) if isinstance(proxy, str) else proxy
+    order = ORDERS.get(order) if isinstance(order, str) else order
+    plan = order if isinstance(order, Plan) else draw_plan(order, supernet, RandomState(seed))
+    if mixing is None:
+        with seeded(seed):
+            mixing = supernet.new_mixing()
+    return _Discretising(supernet, proxy, _numbered(batches, supernet, seed), plan, done, report).run(mixing)
+
+
+class _Discretising:
+    """One discretisation. `minibatch` gives the minibatch of a number."""
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        proxy: Proxy,
+        minibatch: Callable[[int], Batch],
+        plan: Plan,
+        done: Sequence[Decision | Pruning],
+        report: Callable[[Decision | Pruning], None],
+    ):
+        self.supernet = supernet
+        self.proxy = proxy
+        self.plan = plan
+        self.done = done
+        self.report = report
+        self.decisions: list[Decision | Pruning] = []
+        self._minibatch = minibatch
+        self._taken = 0
+
+    def run(self, mixing: Mixing) -> Discretisation:
+        plan, order = self.plan, self.plan.order
+        undecided = [list(group) for group in plan.groups]
+        rankings: list[list[int]] = [[] for _ in undecided]
+        if order.opening:
+            batch = self._next(1)
+            if len(self.done) < sum(map(len, undecided)):
+                rankings = [order.rank(self._score(mixing, batch, group, 0)) for group in undecided]
+        for step in plan.operation_steps:
+            batch = self._next(order.step_batches)
+            for number, visit in step:
+                group, score = undecided[number], partial(self._score, mixing, batch)
+                decision = self._take(partial(order.decide, group, visit, rankings[number], score))
+                group.remove(decision.choice)
+                mixing = decide(mixing, decision.choice, decision.candidate)
+        for nodes in plan.topology_steps:
+            batch = self._next(1)
+            for node in nodes:
+                for choice in self._take(partial(self._prune, mixing, batch, node)).dropped:
+                    mixing = drop(mixing, choice)
+        return Discretisation(mixing, self._kept(mixing), self.decisions)
+
+    def _next(self, count: int) -> Callable[[int], Batch]:
+        """The next `count` minibatches by their number in the step, each read when it is first scored."""
+        first = self._taken
+        self._taken += count
+        return lru_cache(maxsize=None)(lambda number: self._minibatch(first + number))
+
+    def _take(self, make: Callable[[], Any]) -> Any:
+        """The next decision: of those that are done, or made now."""
+        if len(self.decisions) < len(self.done):
+            self.decisions.append(self.done[len(self.decisions)])
+        else:
+            self.decisions.append(make())
+            self.report(self.decisions[-1])
+        return self.decisions[-1]
+
+    def _score(
+        self, mixing: Mixing, batch: Callable[[int], Batch], choices: Sequence[int], number: int
+    ) -> dict[int, list[float]]:
+        return operation_scores(self.proxy, self.supernet, mixing, choices, batch(number))
+
+    def _prune(self, mixing: Mixing, batch: Callable[[int], Batch], visit: NodeVisit) -> Pruning:
+        if visit.dropped is not None:
+            return Pruning(visit.node, visit.dropped, None)
+        node = self.supernet.nodes[visit.node]
+        # As in the official code a dropped edge still runs while its node is decided, so that the scores of
+        # the others do not change from round to round.
+        found = edge_scores(self.proxy, self.supernet, mixing, node.choices, batch(0))
+        dropped = tuple(node.choices[position] for position in dropped_edges(found, node.keep))
+        return Pruning(visit.node, dropped, found)
+
+    def _kept(self, mixing: Mixing) -> dict[str, str | None]:
+        return {
+            choice.name: choice.candidates[row.index(1.0)] if 1.0 in row else None
+            for choice, row in zip(self.supernet.choices, mixing)
+        }
+
+
+def _by_group(
+    items: Sequence[Choice] | Sequence[Node], indices: Sequence[int] | None
+) -> tuple[tuple[int, ...], ...]:
+    """The indices of the items, a tuple for each group."""
+    groups: dict[str, list[int]] = {}
+    for index in range(len(items)) if indices is None else indices:
+        groups.setdefault(items[index].group, []).append(index)
+    return tuple(map(tuple, groups.values()))
+
+
+def recycled(items: Iterable[Item], what: str) -> Iterator[Item]:
+    """The items again and again; UserError if a pass over them (`what` they are called) gives none."""
+    while True:
+        empty = True
+        for item in items:
+            empty = False
+            yield item
+        if empty:
+            raise UserError(f"{what}: a pass over it gave no minibatch")
+
+
+def _numbered(batches: Batches, supernet: Supernet, seed: int) -> Callable[[int], Batch]:
+    """The minibatch of a number; numbers must not fall. A pair's seed is made of `seed` and its number."""
+    weight = next(supernet.parameters(), torch.empty(0))
+
+    def as_batch(given: Any, number: int) -> Batch:
+        if isinstance(given, Batch):
+            return given
+        pair = isinstance(given, Sequence) and len(given) == 2 and all(isinstance(t, Tensor) for t in given)
+        if not pair:
+            kind = type(given).__name__
+            raise UserError(f"batches: a minibatch is a {kind}: it must be a pair of images and labels")
+        images, labels = given
+        return Batch(images.to(weight.device), labels.to(weight.device), mixed_seed(seed, number))
+
+    if isinstance(batches, Sequence):
+        if not batches:
+            raise UserError("batches: there is no minibatch")
+        return lambda number: as_batch(batches[number % len(batches)], number)
+    stream, taken = recycled(batches, "batches"), 0
+
+    def in_turn(number: int) -> Batch:
+        nonlocal taken
+        for given in stream:
+            taken += 1
+            if taken > number:
+                return as_batch(given, number)
+        raise AssertionError("recycled never ends")
+
+    return in_turn

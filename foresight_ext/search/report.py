@@ -1,0 +1,127 @@
+"""What a search found, for people and for files: summary.json, drawings, the table of scores."""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foresight_ext.drawing import save_drawing, text_drawing
+from foresight_ext.errors import UserError
+from foresight_ext.files import write_json
+from foresight_ext.runs.folder import LOG
+from foresight_ext.runs.journal import json_score
+from foresight_ext.runs.progress import in_words
+from foresight_ext.runs.results import BEST, POOL, SUMMARY
+from foresight_ext.search.settings import SearchSettings
+from foresight_ext.search.space import Space
+from foresight_ext.search.validation import Row
+
+PICTURES = (".svg", ".png")
+
+_log = logging.getLogger(__name__)
+
+# what a benchmark says of a genotype: data set -> accuracy (percent), rank, regret, of
+Answer = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A space's benchmark. `answer` looks a genotype up (UserError if it lacks it); None if there is none.
+
+    `no_answer` then says what to do about it; it is empty for spaces without a benchmark.
+    """
+
+    answer: Callable[[str], Answer] | None = None
+    no_answer: str = ""
+
+    def of(self, genotype: str) -> tuple[Answer | None, str]:
+        """What the benchmark says, or why it says nothing."""
+        if self.answer is None:
+            return None, self.no_answer and f"no benchmark: no test accuracy and no rank; {self.no_answer}"
+        try:
+            return self.answer(genotype), ""
+        except UserError as error:
+            return None, f"no test accuracy and no rank: {error}"
+
+
+NO_BENCHMARK = Lookup()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What search and validation came to.
+
+    `totals` are the pool's distinct genotypes with their scores, `sums` those of the proxy's `parts`, and
+    `seconds` those of each stage.
+    """
+
+    best: str
+    pool: Sequence[str]
+    totals: dict[str, float]
+    sums: dict[str, Row]
+    parts: Sequence[str]
+    seconds: dict[str, float]
+
+
+def report(
+    path: Path, space: Space, dataset: str, settings: SearchSettings, found: Found, lookup: Lookup
+) -> None:
+    """Write the summary and the drawings into the run folder `path`, and log what a person wants to know."""
+    answer, no_answer = lookup.of(found.best)
+    write_json(
+        path / SUMMARY,
+        {
+            "search_space": space.name,
+            "dataset": dataset,
+            "seed": settings.seed,
+            **settings.proxies,
+            "edge_decision": settings.edge_decision,
+            "genotype": found.best,
+            "scores": {genotype: json_score(total) for genotype, total in found.totals.items()},
+            **_part_scores(found),
+            "seconds": {stage: round(value, 3) for stage, value in found.seconds.items()},
+            "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
+            "rank": answer and {name: held["rank"] for name, held in answer.items()},
+        },
+    )
+    _log.info("")
+    _log.info("architecture: %s", found.best)
+    for cell in space.cells(found.best):
+        _log.info("%s", text_drawing(cell).rstrip())
+        for suffix in PICTURES:
+            file = path / f"{cell.name.lower().replace(' ', '-')}{suffix}"
+            if not file.is_file():
+                save_drawing(cell, file)
+    _log.info("")
+    _log.info("%12s  %5s  network", "score", "found")
+    # usable scores first: the best, the others, then what is never chosen
+    totals = found.totals
+    for genotype in sorted(totals, key=lambda one: -totals[one] if totals[one] < math.inf else math.inf):
+        _log.info("%12.4f  %4dx  %s", totals[genotype], found.pool.count(genotype), genotype)
+    _log.info("")
+    for name, held in (answer or {}).items():
+        _log.info(
+            "%s: %.2f%% test accuracy, rank %d of %d, %.2f below the best",
+            name,
+            held["accuracy"],
+            held["rank"],
+            held["of"],
+            held["regret"],
+        )
+    if no_answer:
+        _log.info("%s", no_answer)
+    for stage, value in found.seconds.items():
+        _log.info("%s took %s", stage, in_words(value))
+    pictures = ", ".join(sorted(p.name for p in path.iterdir() if p.suffix in PICTURES))
+    _log.info("in the run folder: %s, %s, %s, %s, %s, tensorboard/", POOL, BEST, SUMMARY, pictures, LOG)
+
+
+def _part_scores(found: Found) -> dict[str, Any]:
+    """For the summary: of several proxies, each one's summed scores, such that higher is better."""
+    if len(found.parts) < 2:
+        return {}
+    columns = zip(*found.sums.values())
+    rows = [dict(zip(found.sums, map(json_score, column))) for column in columns]
+    return {"part_scores": dict(zip(found.parts, rows))}

@@ -1,0 +1,290 @@
+"""A run of search and validation for any space: its folder, its stages, what it found."""
+
+import logging
+import math
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foresight_ext.devices import Compute, threads_set
+from foresight_ext.drawing import drawing_image
+from foresight_ext.errors import UserError
+from foresight_ext.images.batches import Images
+from foresight_ext.images.source import ImageSource
+from foresight_ext.measures.combination import proxy_of
+from foresight_ext.measures.watching import watched
+from foresight_ext.runs.folder import Place, compare_settings
+from foresight_ext.runs.progress import Progress, in_words
+from foresight_ext.runs.results import BEST, POOL, read_own, write_best, write_pool
+from foresight_ext.search.journal import read_decisions, read_rows, scored, told, written, written_row
+from foresight_ext.search.orders import ORDERS, Decision, Pruning
+from foresight_ext.search.pool import PoolSearch
+from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report
+from foresight_ext.search.settings import SearchSettings
+from foresight_ext.search.space import Space
+from foresight_ext.search.validation import (
+    Row,
+    best_genotype,
+    combined,
+    draw_validation,
+    summed,
+    validation_scores,
+)
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+STAGES = ("all", "search", "validation")
+
+_log = logging.getLogger(__name__)
+
+
+class SearchRun:
+    """One run of one space on the training images of a data set. `stage` is one of STAGES.
+
+    A space without validation ends with its pool.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        images: ImageSource,
+        settings: SearchSettings,
+        place: Place,
+        compute: Compute,
+        stage: str = "all",
+        lookup: Lookup = NO_BENCHMARK,
+    ):
+        self.space = space
+        self.images = images
+        self.settings = settings
+        self.place = place
+        self.compute = compute
+        self.stage = "search" if stage == "all" and not space.validates else stage
+        self.lookup = lookup
+        self.proxy = watched(proxy_of(settings.metrics, settings.combine))
+        self._parts = tuple(part.name for part in self.proxy.parts)
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, which `run` makes."""
+        name = self.settings.run_name(self.place.save, self.images.dataset)
+        return self.place.out / self.space.name / name
+
+    def run(self) -> str | None:
+        """Run the stage and report; the winner's genotype, None where only the pool was searched.
+
+        UserError for what is asked wrongly, before anything is made or emptied.
+        """
+        self._check()
+        self.device, why = self.compute.choose()
+        path = self.path
+        results = [POOL] if self.stage == "search" else [POOL, BEST]
+        finished = not self.place.force and all((path / name).is_file() for name in results)
+        if not finished:
+            _ = self.data
+        with threads_set(self.compute.threads), self.place.open(path, self.recorded(), why) as self.folder:
+            settings = self.settings
+            _log.info("%s on %s, seed %d, on %s", self.space.name, self.images.dataset, settings.seed, why)
+            if self.lookup.answer is None and self.lookup.no_answer:
+                missing = "no benchmark: test accuracy and rank will be missing; %s"
+                _log.info(missing, self.lookup.no_answer)
+            if finished:
+                _log.info("finished before, nothing to compute: --force would start afresh")
+            return self._stages()
+
+    def compare_settings(self) -> None:
+        """UserError that shows the difference if the run in `path` has other settings."""
+        compare_settings(self.path, self.recorded(), "--stage training goes on with the run as it is")
+
+    def recorded(self) -> dict[str, Any]:
+        """All that makes the result, for config.json."""
+        mine = {"search_space": self.space.name, **self.images.settings(), **self.settings.as_written()}
+        return {**mine, **self.space.settings()}
+
+    def _check(self) -> None:
+        for part in self.proxy.parts:
+            if self.settings.batch_size < part.least_images:
+                what = f"--batch_size {self.settings.batch_size}: {part.name}"
+                raise UserError(f"{what} needs {part.least_images} images or more")
+        if self.stage == "validation":
+            if not self.space.validates:
+                raise UserError(f"--stage validation: the space {self.space.name} has no validation")
+            if self.place.force:
+                raise UserError(
+                    "--force deletes the pool that --stage validation needs: leave one of them out"
+                )
+            if not (self.path / POOL).is_file():
+                raise UserError(f"--stage validation: {self.path} has no {POOL}: run --stage search first")
+
+    def _stages(self) -> str | None:
+        pool = self._search()
+        if self.stage == "search":
+            _log.info("search took %s", in_words(self.folder.journal("search").seconds))
+            _log.info("the pool: %s", self.folder.path / POOL)
+            return None
+        best, sums = self._validate(pool)
+        seconds = {stage: self.folder.journal(stage).seconds for stage in ("search", "validation")}
+        found = Found(best, pool, combined(self.proxy, sums), sums, self._parts, seconds)
+        report(self.folder.path, self.space, self.images.dataset, self.settings, found, self.lookup)
+        return best
+
+    @cached_property
+    def data(self) -> Images:
+        """The training images, opened when a stage first needs them."""
+        data = self.images.open("train")
+        if len(data) < 2:
+            raise UserError(
+                f"--dataset {self.images.dataset}: 2 training images are needed, there is {len(data)}"
+            )
+        return data
+
+    # ---- search ----
+
+    def _search(self) -> list[str]:
+        """The pool's genotypes; computes what the journal does not hold yet."""
+        path = self.folder.path / POOL
+        if path.is_file():
+            return read_own(path)
+        settings, data = self.settings, self.data
+        images = self.space.search_images(len(data))
+        if settings.batch_size > images:
+            _log.info(
+                "search: minibatches have %s, %s of the training images, not the %d asked for",
+                _counted(images, "image"),
+                "half" if images < len(data) else "all",
+                settings.batch_size,
+            )
+        order = ORDERS.get(settings.edge_decision)
+        search = PoolSearch(
+            self.space, data, self.proxy, order, settings.seed, settings.batch_size, self.device
+        )
+        supernet = search.supernet
+        steps = len(supernet.choices) + len(supernet.nodes)
+        journal = self.folder.journal("search")
+        done = read_decisions(journal, supernet)
+        progress = Progress("search", settings.pool_size * steps, len(journal.entries))
+        if journal.entries:
+            _log.info("search: going on after %d of %d decisions", progress.done, progress.total)
+        else:
+            many = _counted(settings.pool_size, "discretisation")
+            _log.info("search: %s of %s", many, _counted(steps, "decision"))
+        pool: list[str] = []
+        with self._tensorboard() as board, progress:
+
+            def show(member: int, decision: Decision | Pruning) -> None:
+                what, names = scored(decision, supernet)
+                for name, score in zip(names, decision.scores or ()):
+                    board.add_scalar(f"{what}/{name}", score, member)
+
+            # TensorBoard writes late: some of what an earlier process scored may not be in its file
+            for member, decisions in done.items():
+                for decision in decisions:
+                    show(member, decision)
+            for member in range(settings.pool_size):
+                clock = _Clock()
+
+                def keep(decision: Decision | Pruning, member: int = member, clock: _Clock = clock) -> None:
+                    entry = written(decision, supernet)
+                    journal.append({"member": member, **entry, "seconds": clock.lap()})
+                    show(member, decision)
+                    progress.step(told(decision, supernet))
+
+                draws = search.draw(pool[-1] if pool else None)
+                genotype, _ = search.discretise(draws, done.get(member, ()), keep)
+                if len(done.get(member, ())) < steps:
+                    _log.info("search: member %d is %s", member, genotype)
+                pool.append(genotype)
+        write_pool(self.folder.path, self.space.name, self.images.dataset, pool)
+        return pool
+
+    # ---- validation ----
+
+    def _validate(self, pool: list[str]) -> tuple[str, dict[str, Row]]:
+        """The winner, and the summed scores of each distinct genotype; computes what is missing."""
+        path = self.folder.path / BEST
+        journal = self.folder.journal("validation")
+        distinct = list(dict.fromkeys(pool))
+        done = read_rows(journal, self._parts, distinct)
+        if path.is_file() and all(done.values()):
+            [best] = read_own(path)
+            return best, {genotype: summed(rows) for genotype, rows in done.items()}
+        settings, data = self.settings, self.data
+        images = min(settings.validate_rounds * settings.batch_size, len(data))
+        rounds = math.ceil(images / settings.batch_size)
+        if images < settings.validate_rounds * settings.batch_size:
+            _log.info(
+                "validation: %s of %s would take more than the %d training images: %s hold them all",
+                _counted(settings.validate_rounds, "minibatch"),
+                _counted(settings.batch_size, "image"),
+                len(data),
+                rounds,
+            )
+        progress = Progress("validation", len(distinct) * rounds, len(journal.entries))
+        if journal.entries:
+            _log.info("validation: going on after %d of %d minibatches", progress.done, progress.total)
+        else:
+            networks = _counted(len(distinct), "distinct network")
+            _log.info("validation: %s, %s each", networks, _counted(rounds, "minibatch"))
+        validation = draw_validation(
+            self.space, pool, data, settings.seed, settings.validate_rounds, settings.batch_size
+        )
+        several = len(self._parts) > 1
+        with self._tensorboard() as board, progress:
+            for index, validated in enumerate(validation):
+                clock, genotype = _Clock(), validated.genotype
+
+                def keep(row: Row, genotype: str = genotype, clock: _Clock = clock) -> None:
+                    scores = written_row(row, self._parts)
+                    journal.append({"genotype": genotype, **scores, "seconds": clock.lap()})
+                    progress.step(self._told(row))
+
+                before = len(done[genotype])
+                done[genotype] = validation_scores(
+                    validated, self.proxy, data, self.device, done[genotype], keep
+                )
+                row = summed(done[genotype])
+                if before < len(done[genotype]):
+                    _log.info("validation: %s for %s", self._told(row), genotype)
+                if not several:
+                    board.add_scalar("pool_scores", row[0], index)
+            sums = {genotype: summed(rows) for genotype, rows in done.items()}
+            totals = combined(self.proxy, sums)
+            if several:  # what compares networks is known once all are scored
+                for index, total in enumerate(totals.values()):
+                    board.add_scalar("pool_scores", total, index)
+            best = best_genotype(totals)
+            for cell in self.space.cells(best):
+                board.add_image(cell.name, drawing_image(cell), dataformats="HWC")
+        write_best(self.folder.path, self.space.name, self.images.dataset, best)
+        return best, sums
+
+    def _told(self, row: Row) -> str:
+        """A network's scores in words."""
+        if len(row) > 1:
+            return ", ".join(f"{part} {score:.4f}" for part, score in zip(self._parts, row))
+        return f"{row[0]:.4f}"
+
+    def _tensorboard(self) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.folder.path / "tensorboard"))
+
+
+def _counted(number: int, noun: str) -> str:
+    """1 minibatch, 2 minibatches."""
+    plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}{plural}"
+
+
+class _Clock:
+    """Seconds since the last lap."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def lap(self) -> float:
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        return round(seconds, 4)

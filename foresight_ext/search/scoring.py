@@ -1,0 +1,39 @@
+"""S(A - (e,o)): the proxy of a supernet with one candidate operation removed."""
+
+from collections.abc import Sequence
+
+from foresight_ext.devices import exact_arithmetic
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.proxy import Proxy
+from foresight_ext.randomness import fix_noise
+from foresight_ext.supernets.supernet import Mixing, Supernet, drop, remove
+
+
+def scores(proxy: Proxy, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
+    """The proxy under each mixing, negated where lower is better. Equal networks are scored once."""
+    fix_noise(supernet, batch.seed)
+    effective = [supernet.effective(mixing) for mixing in mixings]
+    distinct = list(dict.fromkeys(effective))
+    with exact_arithmetic():
+        found = proxy.score_mixings(supernet, distinct, batch)
+    score = {mixing: proxy.signed(one) for mixing, one in zip(distinct, found)}
+    return [score[mixing] for mixing in effective]
+
+
+def operation_scores(
+    proxy: Proxy, supernet: Supernet, mixing: Mixing, choices: Sequence[int], batch: Batch
+) -> dict[int, list[float]]:
+    """For each choice, the score of its removal for every candidate; the lowest marks the one to keep."""
+    removals = [(choice, o) for choice in choices for o in range(len(mixing[choice]))]
+    found = scores(proxy, supernet, [remove(mixing, *removal) for removal in removals], batch)
+    rows: dict[int, list[float]] = {choice: [] for choice in choices}
+    for (choice, _), score in zip(removals, found):
+        rows[choice].append(score)
+    return rows
+
+
+def edge_scores(
+    proxy: Proxy, supernet: Supernet, mixing: Mixing, choices: Sequence[int], batch: Batch
+) -> list[float]:
+    """The score without each choice as a whole; the highest marks the one to drop."""
+    return scores(proxy, supernet, [drop(mixing, choice) for choice in choices], batch)

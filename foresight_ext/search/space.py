@@ -1,0 +1,65 @@
+"""What a search space offers to the shared search, validation, training and drawing."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import nn
+
+from foresight_ext.drawing import Cell
+from foresight_ext.supernets.supernet import Mixing, Supernet, noise_mixing
+from foresight_ext.training.spec import TrainSpec
+
+
+class Space(ABC):
+    """A search space with its skeleton's settings. Methods that build draw from torch's global generator.
+
+    A new space says how its supernet and its networks are built and what a genotype is. The rest, which a
+    space overrules whose official search draws otherwise, has defaults: a member starts from fresh small
+    noise and goes through one pass over the first half of the training images.
+
+    `new_pass_for_each_batch`: whether every minibatch of the search starts a new pass instead.
+    `validates`: whether the pool is validated; if not, the search ends with the pool.
+    `train_spec`: how a winner is trained; None if that is not known.
+    """
+
+    name: str
+    new_pass_for_each_batch: bool = False
+    validates: bool = True
+    train_spec: TrainSpec | None = None
+
+    @abstractmethod
+    def build_supernet(self, classes: int) -> Supernet:
+        """The supernet with fresh random weights."""
+
+    @abstractmethod
+    def genotype(self, mixing: Mixing) -> str:
+        """The genotype of a discretised mixing."""
+
+    @abstractmethod
+    def build_network(self, genotype: str, classes: int) -> nn.Module:
+        """The stand-alone network of a genotype, for validation; UserError if it does not parse."""
+
+    def settings(self) -> dict[str, Any]:
+        """The skeleton's settings by the names of their options, for config.json."""
+        return {}
+
+    def cells(self, genotype: str) -> tuple[Cell, ...]:
+        """The genotype's cells, to be drawn."""
+        return ()
+
+    def search_images(self, images: int) -> int:
+        """How many of so many training images, the first ones, the search takes its minibatches from."""
+        return images // 2
+
+    def begin(self, classes: int) -> tuple[Supernet, Mixing]:
+        """Build the supernet and the first member's mixing, drawing all the official search draws."""
+        supernet = self.build_supernet(classes)
+        return supernet, supernet.new_mixing()
+
+    def after_member(self, mixing: Mixing, genotype: str | None) -> Mixing:
+        """Draw what the official search draws after a pool member; the next member's mixing.
+
+        The genotype is None where members are computed apart from each other, which only spaces allow
+        whose draws do not depend on it.
+        """
+        return noise_mixing([len(row) for row in mixing])

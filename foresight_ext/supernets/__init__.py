@@ -1,0 +1,1 @@
+"""What a supernet is, the NASWOT kernel, and what spaces' fast forms are built of."""

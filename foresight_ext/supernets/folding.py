@@ -1,0 +1,58 @@
+"""Convolutions with their batch norm folded in, as evaluation mode computes them."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from foresight_ext.errors import UserError
+
+Pair = tuple[int, ...]  # (rows, columns)
+
+
+class Folded(NamedTuple):
+    """A convolution with its batch norm as one kernel (out x in / groups x k x k) and bias."""
+
+    kernel: Tensor
+    bias: Tensor | None
+    stride: Pair
+    padding: Pair
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, bn: nn.BatchNorm2d | None = None) -> "Folded":
+        """Fold what torch.nn.utils.fusion.fuse_conv_bn_eval folds; both modules keep their weights.
+
+        UserError names what can't be folded: another kind of convolution, padding that is not zeros, a batch
+        norm without running statistics.
+        """
+        if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise UserError(f"{conv} can't be folded: it must be a Conv2d with a number of zeros as padding")
+        shape = (conv.stride, conv.padding, conv.dilation, conv.groups)
+        if bn is None:
+            return cls(conv.weight, conv.bias, *shape)
+        return cls(*_fused(conv.weight, conv.bias, bn), *shape)
+
+    @classmethod
+    def of_kernel(cls, kernel: Tensor, bn: nn.BatchNorm2d, stride: int) -> "Folded":
+        """Fold the convolution of a kernel (out x in x k x k), without bias and padding."""
+        return cls(*_fused(kernel, None, bn), (stride, stride), (0, 0))
+
+    def scaled(self, weight: float) -> "Folded":
+        """The convolution times a weight."""
+        if weight == 1:
+            return self
+        bias = None if self.bias is None else weight * self.bias
+        return self._replace(kernel=weight * self.kernel, bias=bias)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, *self)
+
+
+def _fused(kernel: Tensor, bias: Tensor | None, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    mean, variance = bn.running_mean, bn.running_var
+    if mean is None or variance is None:
+        raise UserError(f"{bn} can't be folded: it has no running statistics")
+    return fuse_conv_bn_weights(kernel, bias, mean, variance, bn.eps, bn.weight, bn.bias)

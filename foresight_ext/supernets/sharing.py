@@ -1,0 +1,91 @@
+"""Many mixings of one supernet on one minibatch, with what they have in common computed once."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from foresight_ext.supernets.kernel import AgreementKernel, pattern_product
+from foresight_ext.supernets.supernet import Mixing
+
+
+class Activation:
+    """A tensor (B x C x H x W) with what its readers derive from it, each computed once."""
+
+    def __init__(self, value: Tensor):
+        self.value = value
+        self._derived: dict[Hashable, Tensor] = {}
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["Activation"]) -> "Activation":
+        """The parts side by side in their channels; their pattern products add up."""
+        whole = cls(torch.cat([part.value for part in parts], dim=1))
+        whole._derived["product"] = sum(part.product() for part in parts)
+        return whole
+
+    def derived(self, key: Hashable, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """compute(value), kept under that key."""
+        if key not in self._derived:
+            self._derived[key] = compute(self.value)
+        return self._derived[key]
+
+    def relu(self) -> Tensor:
+        return self.derived("relu", torch.relu)
+
+    def relu6(self) -> Tensor:
+        return self.derived("relu6", F.relu6)
+
+    def product(self) -> Tensor:
+        return self.derived("product", pattern_product)
+
+    def record(self, kernel: AgreementKernel, relus: int, blocks: int = 0) -> None:
+        """Record the tensor as the input of so many ReLUs and blocks."""
+        if kernel.times(relus, blocks):
+            kernel.add_product(self.product(), self.value[0].numel(), relus, blocks)
+
+
+class Forward(ABC):
+    """What a forward pass holds between two steps, and the kernel it has recorded so far."""
+
+    kernel: AgreementKernel
+
+    @abstractmethod
+    def fork(self) -> "Forward":
+        """A copy that goes on independently; tensors are shared and must not be changed in place."""
+
+
+class Step(ABC):
+    """A step of a forward pass in inference form."""
+
+    def reads(self, mixing: Mixing) -> Hashable:
+        """The part of the mixing that the step depends on."""
+        return None
+
+    @abstractmethod
+    def run(self, state: Forward, mixing: Mixing) -> None:
+        """Take the step, changing the state."""
+
+
+@torch.no_grad()
+def run_shared(steps: Sequence[Step], mixings: Sequence[Mixing], state: Forward) -> list[AgreementKernel]:
+    """The kernel of each mixing. A step is taken once for all mixings that agree up to it."""
+    kernels: list[AgreementKernel] = [state.kernel] * len(mixings)
+
+    def go(index: int, group: list[int], state: Forward) -> None:
+        while index < len(steps):
+            readers: dict[Hashable, list[int]] = {}
+            for number in group:
+                readers.setdefault(steps[index].reads(mixings[number]), []).append(number)
+            if len(readers) > 1:
+                for alike in readers.values():
+                    go(index, alike, state.fork())
+                return
+            steps[index].run(state, mixings[group[0]])
+            index += 1
+        for number in group:
+            kernels[number] = state.kernel
+
+    go(0, list(range(len(mixings))), state)
+    return kernels

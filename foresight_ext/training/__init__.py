@@ -1,0 +1,1 @@
+"""Training of a network from scratch: its recipe, its images, its processes, its checkpoints."""

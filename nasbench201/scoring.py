@@ -1,0 +1,145 @@
+"""Scores of NAS-Bench-201 networks by zero-cost proxies, computed here or in worker processes."""
+
+import math
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foresight_ext.errors import UserError
+from foresight_ext.images.source import ImageSettings
+from nasbench201.genotype import EDGES, OPERATIONS, SPACE_SIZE, format_genotype
+
+if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
+    import torch
+
+    from foresight_ext.images.batches import Batch
+
+# an architecture, and the proxies to score it by; what came of it: score and seconds by each
+Task = tuple[str, tuple[str, ...]]
+Result = tuple[str, dict[str, tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What makes the scores: one minibatch of `batch_size` images for all networks of that skeleton.
+
+    `seed` draws the minibatch, the networks' weights and the sample.
+    """
+
+    seed: int = 0
+    images: ImageSettings = field(default_factory=ImageSettings)
+    batch_size: int = 64
+    init_channels: int = 16
+    cells: int = 5
+
+    def as_written(self) -> dict[str, Any]:
+        """The settings by the names of their options, for config.json."""
+        names = ("seed", "batch_size", "init_channels", "cells")
+        return {**{name: getattr(self, name) for name in names}, **self.images.settings()}
+
+
+def sampled(seed: int, count: int) -> list[str]:
+    """So many of the architectures in the seed's random order: a smaller sample begins a larger one."""
+    every = list(product(OPERATIONS, repeat=len(EDGES)))
+    order = np.random.RandomState(seed).permutation(SPACE_SIZE)[:count]
+    return [format_genotype(every[index]) for index in order]
+
+
+def score_one(settings: ScoringSettings, batch: "Batch", task: Task) -> Result:
+    """An architecture's score and seconds by each of some proxies; its weights are drawn from the seed."""
+    import torch
+
+    from foresight_ext.measures import PROXIES
+    from foresight_ext.measures.proxy import network_score
+    from foresight_ext.randomness import mixed_seed, seeded
+    from nasbench201.network import NASBench201Network
+
+    architecture, names = task
+    with seeded(mixed_seed(settings.seed, *architecture.encode())):
+        network = NASBench201Network(
+            architecture, settings.init_channels, settings.cells, batch.images.classes
+        )
+    network.to(batch.inputs.device)
+    found = {}
+    for name in names:
+        start = time.monotonic()
+        score = network_score(PROXIES.get(name), network, batch)
+        if batch.inputs.is_cuda:
+            torch.cuda.synchronize()
+        found[name] = (score, time.monotonic() - start)
+    return architecture, found
+
+
+def correlations(scores: Sequence[float], accuracies: Sequence[float]) -> dict[str, float | int | None]:
+    """Spearman's and Kendall's rank correlation of scores that are higher when better; None if undefined.
+
+    A score that is NaN or plus infinity says nothing: it is left out, and counted as `unusable`.
+    """
+    from scipy.stats import kendalltau, spearmanr
+
+    pairs = [(score, accuracy) for score, accuracy in zip(scores, accuracies) if score < math.inf]
+    result: dict[str, float | int | None] = {"unusable": len(scores) - len(pairs)}
+    distinct = [len(set(column)) for column in zip(*pairs)]
+    for name, correlation in (("spearman", spearmanr), ("kendall", kendalltau)):
+        defined = len(distinct) == 2 and min(distinct) > 1
+        result[name] = round(float(correlation(*zip(*pairs)).statistic), 4) if defined else None
+    return result
+
+
+def minibatch(settings: ScoringSettings, device: "torch.device") -> "Batch":
+    """The minibatch that all networks are scored on, drawn from the seed."""
+    from foresight_ext.images.batches import draw_pass
+    from foresight_ext.randomness import seeded
+
+    data = settings.images.open("train")
+    if settings.batch_size > len(data):
+        raise UserError(f"--batch_size {settings.batch_size}: there are {len(data)} training images")
+    with seeded(settings.seed):
+        draws = next(draw_pass(len(data), settings.batch_size, data.augmentation))
+    return data.render(draws, device)
+
+
+def results(
+    settings: ScoringSettings, tasks: list[Task], batch: "Batch", processes: int, threads: int | None
+) -> Iterator[Result]:
+    """What score_one says of every task, from worker processes (of so many threads) if several are asked."""
+    if processes == 1:
+        yield from map(partial(score_one, settings, batch), tasks)
+        return
+    spawn, device = multiprocessing.get_context("spawn"), str(batch.inputs.device)
+    executor = ProcessPoolExecutor(processes, spawn, _start_worker, (settings, device, threads or 1))
+    try:
+        # Ctrl-C is for this process alone: workers that it stops anywhere could leave the others waiting
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            results = executor.map(_work, tasks)  # starts the workers, which go on ignoring it
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        yield from results
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died, perhaps of too little memory: use fewer --processes"
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _start_worker(settings: ScoringSettings, device: str, threads: int) -> None:
+    global _worker  # a process of a pool has no other place for what its tasks share
+    import torch
+
+    torch.set_num_threads(threads)
+    _worker = partial(score_one, settings, minibatch(settings, torch.device(device)))
+
+
+def _work(task: Task) -> Result:
+    return _worker(task)

@@ -1,0 +1,86 @@
+"""The NASWOT kernel: answers worked out by hand, exactness, and networks left as they were."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures import PROXIES
+from foresight_ext.supernets.kernel import AgreementKernel, record_by_hooks
+
+# three images of four numbers: agreements 4 with oneself; 1-2: positions 2, 3; 1-3: none; 2-3: positions 0, 1
+THREE = torch.tensor([[1.0, -1.0, 2.0, 0.0], [-1.0, 3.0, 1.0, -2.0], [-1.0, 0.5, -1.0, 7.0]])
+THREE_AGREE = [[4, 2, 0], [2, 4, 2], [0, 2, 4]]
+
+
+def test_agreement_by_hand():
+    kernel = AgreementKernel(THREE, count_blocks=True)
+    kernel.add(THREE, relus=1)
+    assert kernel.matrix().tolist() == THREE_AGREE
+    # det [[4,2,0],[2,4,2],[0,2,4]] = 4 (16 - 4) - 2 (8 - 0) = 32
+    assert float(kernel.log_det()) == pytest.approx(math.log(32), rel=1e-15)
+
+
+def test_multiplicities_and_zeros_by_hand():
+    for count_blocks, times in ((True, 5), (False, 3)):
+        kernel = AgreementKernel(THREE, count_blocks)
+        kernel.add(THREE, relus=3, blocks=2)
+        kernel.add_zeros(10, relus=1, blocks=0)
+        expected = times * torch.tensor(THREE_AGREE) + 10
+        assert kernel.matrix().tolist() == expected.tolist()
+
+
+def test_zero_and_nan_do_not_fire():
+    x = torch.tensor([[0.0, math.nan, 1.0], [-0.0, -1.0, 1.0]])
+    kernel = AgreementKernel(x, count_blocks=True)
+    kernel.add(x, relus=1)
+    assert kernel.matrix().tolist() == [[3, 3], [3, 3]]
+    assert float(kernel.log_det()) == -math.inf  # singular: a legal, lowest score
+
+
+@pytest.mark.parametrize("batch", [1, 7, 127, 128, 201])
+def test_equals_the_definition_in_any_memory_layout(batch):
+    torch.manual_seed(batch)
+    x = torch.randn(batch, 3, 5, 4)
+    c = (x.reshape(batch, -1) > 0).double()
+    expected = 3 * (c @ c.T + (1 - c) @ (1 - c).T)
+    for layout in (x, x.contiguous(memory_format=torch.channels_last), x.transpose(2, 3)):
+        kernel = AgreementKernel(x, count_blocks=True)
+        kernel.add(layout, relus=1, blocks=2)
+        assert torch.equal(kernel.matrix(), expected)
+
+
+class Block(nn.Module):
+    records_input = True
+
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.ReLU6()
+
+    def forward(self, x):
+        return self.relu(x) - 1
+
+
+def test_hooks_count_relus_and_blocks_and_leave_no_trace():
+    network = nn.Sequential(Block(), nn.Dropout(0.5), nn.ReLU(), nn.Flatten())
+    network[1].eval()
+    modes = [module.training for module in network.modules()]
+    for name, times in (("jacob", 2), ("nwot", 1)):
+        score = PROXIES.get(name).score(network, Batch(THREE, torch.zeros(3)))
+        kernel = AgreementKernel(THREE, count_blocks=False)
+        kernel.add(THREE, relus=times)
+        kernel.add(THREE.clamp(0, 6) - 1, relus=1)
+        assert score == float(kernel.log_det())
+    assert [module.training for module in network.modules()] == modes
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_hooks_are_removed_when_the_network_fails():
+    network = nn.Sequential(Block(), nn.Linear(5, 2))
+    kernel = AgreementKernel(THREE, count_blocks=True)
+    with pytest.raises(RuntimeError):
+        record_by_hooks(network, THREE, kernel)
+    assert network.training
+    assert not any(module._forward_pre_hooks for module in network.modules())
