@@ -5,7 +5,7 @@ from torch import nn
 
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import LayerProxy, total
+from foresight_ext.measures.layers import LayerProxy, total
 
 
 def images(seed, batch, size=16):

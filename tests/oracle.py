@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from foresight_ext.supernets.kernel import RecordedBlock
 from foresight_ext.supernets.supernet import remove
 from nasbench201.genotype import INCOMING
 from nasbench201.operations import ReLUConvBN, ResidualBlock
 
 
-class CountingBlock(nn.Module):
+class CountingBlock(RecordedBlock):
     """A ReLU-Conv-BN block that is told its weight: with weight 0 its ReLU sees zeros."""
-
-    records_input = True
 
     def __init__(self, block):
         super().__init__()
@@ -68,7 +67,7 @@ def hooked_score(network, x, *inputs, count_blocks=True):
         network.K = network.K + (c @ c.t()).cpu().numpy() + ((1.0 - c) @ (1.0 - c).t()).cpu().numpy()
 
     for module in network.modules():
-        block = getattr(module, "records_input", False)
+        block = isinstance(module, RecordedBlock)
         if isinstance(module, nn.ReLU) or (block and count_blocks):
             module.register_forward_hook(hook)
     network.eval()

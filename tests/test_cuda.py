@@ -7,14 +7,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import nasbench201.space  # noqa: F401 (registers the space)
-import sota.cnn.space  # noqa: F401 (registers the spaces)
 from foresight_ext import measures
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.jacob import KernelProxy
+from foresight_ext.search import SPACES
 from foresight_ext.search.scoring import operation_scores
-from foresight_ext.search.space import SPACES
 from foresight_ext.supernets.supernet import Masked, decide, remove
 
 # a genotype of each space, and settings that make it small; a new space adds a line

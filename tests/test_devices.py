@@ -1,14 +1,22 @@
 """The choice of a device, on machines with any number of GPUs that are not there."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import gpustat
 import pytest
 import torch
 
-from foresight_ext.devices import choose_device, prepare
+from foresight_ext import discretise, find_measures
+from foresight_ext.devices import choose_device, exact_arithmetic, threads_set
 from foresight_ext.errors import UserError
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.measures.proxy import network_score
 from nasbench201.networks_proposal import main
+from nasbench201.supernet import NASBench201Supernet
+from tests import PROJECT_ROOT
 
 GIB = 2**10  # gpustat counts MiB
 
@@ -121,16 +129,86 @@ def test_mistakes(machine, device, index, uuids, message, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_prepare_sets_threads_and_exact_arithmetic():
+@pytest.fixture
+def float32_settings():
+    """PyTorch's settings of float32 are put back."""
+    cudnn, before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    yield
+    torch.backends.cudnn.allow_tf32 = cudnn
+    torch.set_float32_matmul_precision(before)
+
+
+def told():
+    """What PyTorch may round float32 to."""
+    backends = torch.backends
+    return backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, torch.get_float32_matmul_precision()
+
+
+EXACT = (False, False, "highest")
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_exact_arithmetic_puts_back_what_the_caller_had_set(float32_settings, precision):
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision(precision)
+    before = told()
+    with exact_arithmetic():
+        assert told() == EXACT
+    assert told() == before
+    with pytest.raises(ZeroDivisionError), exact_arithmetic():
+        raise ZeroDivisionError
+    assert told() == before
+
+
+def test_exact_arithmetic_under_pytorchs_newer_settings():
+    """In a process of its own: once they are set, the older ones can't be read any more."""
+    code = """
+import torch
+from foresight_ext.devices import exact_arithmetic
+backends = torch.backends
+if not hasattr(backends.cudnn, "conv"):
+    raise SystemExit("skip")
+holders = backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.matmul
+backends.fp32_precision = "tf32"
+with exact_arithmetic():
+    print(*(holder.fp32_precision for holder in holders))
+print(*(holder.fp32_precision for holder in holders))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True)
+    if done.stderr == "skip\n":
+        pytest.skip("this PyTorch has the older settings only")
+    assert (done.stdout, done.stderr) == ("ieee ieee ieee\ntf32 tf32 tf32\n", "")
+
+
+class Peeking(Proxy):
+    """Tells how exactly it is computed, as a score: 1 for exactly."""
+
+    name = source = "peeking"
+
+    def score(self, network, batch):
+        return float(told() == EXACT)
+
+
+def test_every_scoring_entry_is_exact(float32_settings, monkeypatch):
+    monkeypatch.setitem(PROXIES._entries, "peeking", Peeking())
+    monkeypatch.setitem(PROXIES._lines, "peeking", "")
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
+    network, pair = torch.nn.Linear(2, 2), (torch.zeros(3, 2), torch.zeros(3))
+    assert find_measures(network, [pair], ("random", 1, 2), "cpu", measure_names=["peeking"]) == {
+        "peeking": 1
+    }
+    assert network_score(Peeking(), network, Batch(*pair)) == 1
+    supernet = NASBench201Supernet(1, 1, 2)
+    found = discretise(supernet, "peeking", [(torch.zeros(2, 3, 8, 8), torch.zeros(2))])
+    assert {score for decision in found.decisions for score in decision.scores} == {1}
+    assert told() == (True, True, "high")
+
+
+def test_threads_are_set_for_a_while():
     threads = torch.get_num_threads()
-    flags = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    try:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-        prepare(None)
-        assert torch.get_num_threads() == threads
-        assert not torch.backends.cudnn.allow_tf32
-        assert not torch.backends.cuda.matmul.allow_tf32
-        prepare(1)
+    with threads_set(1):
         assert torch.get_num_threads() == 1
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = flags
+    assert torch.get_num_threads() == threads
+    with threads_set(None):
+        assert torch.get_num_threads() == threads

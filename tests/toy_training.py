@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +16,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.commands.parser import (
-    Parser,
+from foresight_ext.commands.options import (
     add_common_options,
     add_training_options,
-    console_log,
-    entry_point,
+    compute_of,
+    place_of,
+    recipe_of,
+    train_settings_of,
 )
+from foresight_ext.commands.parser import Parser, console_log, entry_point
 from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.images.datasets import ImageData
 from foresight_ext.launched import is_launched
-from foresight_ext.runs.folder import Journal
+from foresight_ext.runs.journal import Journal
 from foresight_ext.training import run as training
 from foresight_ext.training.distributed import launch
-from foresight_ext.training.recipe import Recipe
+from foresight_ext.training.spec import TrainedNetwork, TrainSpec
 from foresight_ext.training.trainer import Trainer
 
 CLASSES, TRAIN, TEST, SIDE = 3, 47, 20, 8
 HELD = TRAIN // 10
 
 
-class Toy(nn.Module):
+class Toy(TrainedNetwork):
     """Two logits heads on one convolution. With `noise` it draws from all three global streams.
 
     `idle` is a parameter that no output depends on.
     """
-
-    drop_path = 0.0
 
     def __init__(self, classes: int, norm: bool = True, noise: bool = True):
         super().__init__()
@@ -60,6 +61,9 @@ class Toy(nn.Module):
             x = x * (1 + 0.1 * random.random() + 0.1 * np.random.rand())
             x = F.dropout(x, 0.1 + self.drop_path)
         return self.classifier(x), self.auxiliary_head(x)
+
+    def training_only(self):
+        return self.auxiliary_head.parameters()
 
 
 reads: Counter = Counter()  # images read, by split
@@ -81,6 +85,18 @@ def open_split(split: str) -> ImageData:
     return ImageData("toy", CLASSES, labels, fetch, (0.5,) * 3, (0.25,) * 3, Augmentation(SIDE, padding=1))
 
 
+class ToySource:
+    """The images as a data set that is asked for."""
+
+    dataset = "toy"
+
+    def settings(self):
+        return {}
+
+    def open(self, split):
+        return open_split(split)
+
+
 def parse(*arguments: str, out: Path = Path("/nowhere")):
     """The options of a training."""
     parser = Parser("toy", "toy")
@@ -93,9 +109,10 @@ def train_toy(folder: Path, *arguments: str, norm: bool = True, noise: bool = Tr
     """Train into a folder; returns the content of result.json."""
     options = parse(*arguments)
     recipe = {"drop_path_prob": 0.2, "cutout_length": 4, **more}
-    recipe = Recipe(options.epochs, options.batch_size, options.learning_rate, **recipe)
-    job = training.Job("toy", lambda classes: Toy(classes, norm, noise), recipe, {"norm": norm}, folder)
-    return training.train(job, open_split, options)
+    recipe = replace(recipe_of(options, options.batch_size), **recipe)
+    spec = TrainSpec(lambda genotype, classes: Toy(classes, norm, noise), recipe, {"norm": norm})
+    job = training.Job("toy", "toy", spec, ToySource(), folder)
+    return training.train(job, train_settings_of(options), place_of(options), compute_of(options))
 
 
 def die_at(where: str) -> None:

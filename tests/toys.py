@@ -12,7 +12,7 @@ from foresight_ext.supernets.supernet import Choice, Supernet
 
 
 class ToySupernet(Supernet):
-    """Five choices in two groups; nothing is ever run."""
+    """Six choices in two groups; nothing is ever run."""
 
     choices = (
         Choice("a", ("x", "y"), "normal"),
@@ -31,10 +31,6 @@ class ToySpace(Space):
     """All candidates weigh 1; members draw a number each, which the genotype of the one before may change."""
 
     name = "toy"
-    new_pass_for_each_batch = False
-
-    def settings(self):
-        return {}
 
     def build_supernet(self, classes):
         return ToySupernet()
@@ -55,13 +51,11 @@ class ToySpace(Space):
     def build_network(self, genotype, classes):
         raise AssertionError("not needed")
 
-    def cells(self, genotype):
-        return ()
-
 
 class ToyProxy(Proxy):
     """The score of a mixing is a sum of values of what it still holds, plus what the images hold."""
 
+    name = "toy"
     source = "none"
 
     def __init__(self, values):

@@ -56,7 +56,7 @@ def _bar(total: int, done: int, title: str, unit: str) -> "tqdm":
 
 
 class Progress:
-    """Counts `total` pieces of work, `done` of them done before now. To be entered while the work is done."""
+    """Counts `total` pieces of work, `done` of them done before now. Enter it to see a bar."""
 
     def __init__(self, what: str, total: int, done: int = 0):
         self.what = what
@@ -64,6 +64,7 @@ class Progress:
         self.done = done
         self._start = self._said = time.monotonic()
         self._before = done
+        self._bar: tqdm | None = None
 
     def __enter__(self) -> "Progress":
         self._bar = _bar(self.total, self.done, self.what, "")
@@ -72,13 +73,15 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def step(self, note: str = "") -> None:
         """One more piece is done; `note` says what came of it."""
         self.done += 1
-        self._bar.set_postfix_str(note, refresh=False)
-        self._bar.update()
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update()
         now = time.monotonic()
         if now - self._said < _EVERY or self.done == self.total:
             return

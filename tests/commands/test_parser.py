@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from foresight_ext.commands.parser import Parser, add_pipeline_options, console_log, entry_point, whole_number
+from foresight_ext.commands.options import add_search_options
+from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
 from foresight_ext.errors import UserError
 from foresight_ext.images.datasets import DATASETS
 from foresight_ext.measures import PROXIES
@@ -56,7 +57,7 @@ DEFAULTS = {
 
 def parsed(*arguments):
     parser = Parser("a.module", "A program.")
-    add_pipeline_options(parser, batch_size=256)
+    add_search_options(parser, batch_size=256)
     return parser.parse_args(arguments)
 
 
@@ -81,6 +82,7 @@ def test_defaults():
     options = vars(parsed())
     shown = {name: "none" if value is None else str(value) for name, value in options.items()}
     assert shown.pop("force") == "False"
+    assert shown.pop("metrics") == "('jacob',)"
     assert shown == {name: DEFAULTS[name] for name in shown}
 
 
@@ -89,7 +91,7 @@ def test_both_spellings_of_a_value():
     spaced = parsed(*[word for name, value in values.items() for word in (f"--{name}", value)])
     joined = parsed(*[f"--{name}={value}" for name, value in values.items()])
     assert spaced == joined
-    assert (spaced.seed, spaced.metrics, spaced.mean) == (7, "nwot", (0.1, 0.2, 0.3))
+    assert (spaced.seed, spaced.metrics, spaced.mean) == (7, ("nwot",), (0.1, 0.2, 0.3))
     assert parsed("--metric", "nwot") == parsed("--metrics", "nwot")
     assert parsed("--metrics", "nwot, jacob") == parsed("--metric=nwot,jacob")
     assert parsed("--metrics=nwot,jacob", "--combine=vote").metrics == "nwot,jacob"

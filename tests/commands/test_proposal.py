@@ -10,13 +10,13 @@ import sys
 import pytest
 
 from foresight_ext.images.datasets import DATASETS
-from foresight_ext.runs.folder import Journal
-from foresight_ext.search.run import Pipeline
+from foresight_ext.runs.journal import Journal
+from foresight_ext.search.run import SearchRun
 from foresight_ext.training import run as training
 from nasbench201 import networks_proposal as nasbench201_proposal
 from nasbench201 import train as nasbench201_train
 from sota.cnn import networks_proposal, networks_proposal_imagenet
-from sota.cnn.candidates import SPACES
+from sota.cnn.candidates import CANDIDATES
 from tests import PROJECT_ROOT
 from tests import running as commands
 from tests.running import class_folders, finished, read, script
@@ -250,18 +250,21 @@ def test_scripts_have_the_official_defaults(name, defaults, monkeypatch):
         "nasbench201.networks_proposal": nasbench201_proposal.main,
     }[module]
     kept = []
-    monkeypatch.setattr(Pipeline, "run", lambda pipeline: kept.append(pipeline.options) or 0)
+    monkeypatch.setattr(SearchRun, "run", lambda run: kept.append(run))
     done("/nowhere", *given, "--stage=search", main=main)
     shared = {"seed": 2, "batch_size": 64, "pool_size": 10, "validate_rounds": 100, "metrics": "jacob"}
     shared |= {"edge_decision": "random", "search_channels": 16, "search_layers": 8, "space": "s5"}
     expected = shared | defaults
-    assert {name: getattr(kept[0], name, None) for name in expected} == expected
+    [run] = kept
+    options = {**run.place.options, "metrics": run.settings.proxies["metrics"]}
+    assert run.images.dataset == expected.pop("dataset")
+    assert {name: options.get(name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", CANDIDATES)
 def test_every_space_is_offered(space, monkeypatch):
     kept = []
-    monkeypatch.setattr(Pipeline, "run", lambda pipeline: kept.append(pipeline.space.name) or 0)
+    monkeypatch.setattr(SearchRun, "run", lambda run: kept.append(run.space.name))
     done("/nowhere", f"--space={space}", "--skip_training")
     assert kept == [space]
 
@@ -283,10 +286,10 @@ def test_a_bad_architecture_string_makes_no_folder(tmp_path):
 
 def test_nasbench201s_recipe_is_its_authors(monkeypatch):
     jobs = []
-    monkeypatch.setattr(training, "train", lambda job, open_split, options: jobs.append(job) or {})
+    monkeypatch.setattr(training, "train", lambda job, *settings: jobs.append(job) or {})
     arch = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
     done("/nowhere", f"--arch={arch}", main=nasbench201_train.main)
-    recipe = jobs[0].recipe
+    recipe = jobs[0].spec.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (
         200,
         256,
@@ -295,4 +298,4 @@ def test_nasbench201s_recipe_is_its_authors(monkeypatch):
     )
     assert recipe.nesterov
     assert (recipe.decay, recipe.cutout_length, recipe.grad_clip) == (None, 0, 0)
-    assert jobs[0].settings["genotype"] == arch
+    assert jobs[0].genotype == arch

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +43,11 @@ def refused(out, *arguments, main=train.main):
 def jobs(monkeypatch):
     """Keeps what would be trained."""
     kept = []
-    monkeypatch.setattr(training, "train", lambda job, open_split, options: kept.append((job, options)) or {})
+
+    def keep(job, settings, place, compute):
+        kept.append((job, SimpleNamespace(**place.options)))
+
+    monkeypatch.setattr(training, "train", keep)
     return kept
 
 
@@ -52,7 +57,7 @@ def jobs(monkeypatch):
 def test_the_recipe_is_the_papers_by_default(jobs, tmp_path):
     done(tmp_path, f"--arch={ARCH}")
     [(job, options)] = jobs
-    recipe = job.recipe
+    recipe = job.spec.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.decay) == (600, 96, 0.025, None)
     assert (recipe.momentum, recipe.weight_decay, recipe.grad_clip) == (0.9, 3e-4, 5)
     assert (recipe.auxiliary_weight, recipe.drop_path_prob, recipe.cutout_length) == (0.4, 0.2, 16)
@@ -65,7 +70,7 @@ def test_the_recipe_is_the_papers_by_default(jobs, tmp_path):
 def test_imagenets_recipe_is_the_papers_by_default(jobs, tmp_path):
     done(tmp_path, f"--arch={ARCH}", main=train_imagenet.main)
     [(job, options)] = jobs
-    recipe = job.recipe
+    recipe = job.spec.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.decay) == (250, 128, 0.1, 0.97)
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.grad_clip) == (3e-5, 0.1, 5)
     assert (recipe.auxiliary_weight, recipe.drop_path_prob, recipe.cutout_length) == (0.4, 0, 0)
@@ -79,19 +84,19 @@ def test_every_option_of_the_recipe_is_used(jobs, tmp_path):
     done(tmp_path, f"--arch={ARCH}", *given)
     done(tmp_path, f"--arch={ARCH}", *given, "--no_cutout", "--no_auxiliary")
     (job, options), (other, without) = jobs
-    recipe = job.recipe
+    recipe = job.spec.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.momentum) == (3, 4, 0.5, 0.1)
     assert (recipe.weight_decay, recipe.grad_clip, recipe.auxiliary_weight) == (0, 2, 0.3)
     assert (recipe.drop_path_prob, recipe.cutout_length) == (0.1, 8)
-    assert (other.recipe.cutout_length, without.auxiliary) == (0, False)
-    assert job.build(10).auxiliary_head is not None
-    assert other.build(10).auxiliary_head is None
+    assert (other.spec.recipe.cutout_length, without.auxiliary) == (0, False)
+    assert job.spec.build(job.genotype, 10).auxiliary_head is not None
+    assert other.spec.build(job.genotype, 10).auxiliary_head is None
 
 
 def test_digits_gets_smaller_minibatches(jobs, tmp_path):
     done(tmp_path, f"--arch={ARCH}", "--dataset=digits")
     done(tmp_path, f"--arch={ARCH}", "--dataset=digits", "--batch_size=96")
-    assert [job.recipe.batch_size for job, _ in jobs] == [16, 96]
+    assert [job.spec.recipe.batch_size for job, _ in jobs] == [16, 96]
 
 
 def test_arch_is_a_name_a_folder_or_a_file(jobs, tmp_path):
@@ -104,7 +109,7 @@ def test_arch_is_a_name_a_folder_or_a_file(jobs, tmp_path):
     done(tmp_path, f"--arch={best.parent}")
     done(tmp_path, f"--arch={pool}", "--id=0")
     assert [job.name for job, _ in jobs] == [ARCH, "my-run", "pool-0"]
-    assert {job.settings["genotype"] for job, _ in jobs} == {genotype}
+    assert {job.genotype for job, _ in jobs} == {genotype}
 
 
 @pytest.mark.parametrize("bare", [["--arch"], ["--epochs=3"]])
@@ -324,15 +329,13 @@ def test_large_images_are_changed_by_their_draws_alone():
         ("eval-imagenet.sh", {"init_channels": 48, "layers": 14}),
     ],
 )
-def test_scripts_have_the_defaults_of_their_data_set(name, defaults):
+def test_scripts_have_the_defaults_of_their_data_set(name, defaults, jobs):
     text = (PROJECT_ROOT / "exp_scripts" / name).read_text()
     module, *given = re.search(r'^run_module (.*) "\$@"$', text, re.M).group(1).split()
     main = {"sota.cnn.train": train.main, "sota.cnn.train_imagenet": train_imagenet.main}[module]
-    with pytest.MonkeyPatch.context() as patch:
-        kept = []
-        patch.setattr(training, "train", lambda job, open_split, options: kept.append(options) or {})
-        done("/nowhere", *given, f"--arch={ARCH}", main=main)
-    assert {name: getattr(kept[0], name) for name in defaults} == defaults
+    done("/nowhere", *given, f"--arch={ARCH}", main=main)
+    [(_, options)] = jobs
+    assert {name: getattr(options, name) for name in defaults} == defaults
 
 
 def test_a_script_trains_from_any_folder_in_two_processes(tmp_path):

@@ -9,10 +9,11 @@ import torch
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch, BatchDraws
 from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.measures.combination import COMBINATIONS, Combination, parts_of, proxy_of
-from foresight_ext.measures.watching import Watched, watched_proxy_of
+from foresight_ext.measures.combination import COMBINATIONS, Combination, proxy_of
+from foresight_ext.measures.watching import Watched, watched
+from foresight_ext.search.choosing import highest, lowest
 from foresight_ext.search.orders import ORDERS
-from foresight_ext.search.scoring import highest, lowest, operation_scores
+from foresight_ext.search.scoring import operation_scores
 from foresight_ext.search.validation import Validated, best_genotype, combined, summed, validation_scores
 from foresight_ext.supernets.supernet import decide, remove
 from tests.toys import ToyProxy, ToySupernet, toy_data, toy_search
@@ -27,7 +28,8 @@ class Given(Proxy):
 
     source = "none"
 
-    def __init__(self, *scores, higher_is_better=True):
+    def __init__(self, *scores, name="given", higher_is_better=True):
+        self.name = name
         self.scores = scores
         self.higher_is_better = higher_is_better
         self._turn = iter(scores)
@@ -42,7 +44,7 @@ class Given(Proxy):
 
 def given(rule, *columns):
     """A combination of proxies with prepared scores."""
-    return Combination({f"proxy{i}": Given(*column) for i, column in enumerate(columns)}, rule)
+    return Combination([Given(*column, name=f"proxy{i}") for i, column in enumerate(columns)], rule)
 
 
 def same(found, expected):
@@ -93,7 +95,7 @@ def test_the_order_of_networks_and_of_proxies_changes_no_score(rule):
 
 def test_scores_that_are_lower_when_better_are_turned_round():
     """TE-NAS by hand: condition numbers 10, 100, 50 take places 312, regions 7, 3, 3 take 211."""
-    parts = {"ntk": Given(10.0, 100.0, 50.0, higher_is_better=False), "linear_regions": Given(7, 3, 3)}
+    parts = Given(10.0, 100.0, 50.0, name="ntk", higher_is_better=False), Given(7, 3, 3, name="regions")
     scores = operation_scores(Combination(parts, "rank"), ToySupernet(), MIXING, [2], BATCH)[2]
     assert scores == [5, 2, 3]
     assert lowest(scores) == 1  # without the second candidate the network trains worst and expresses least
@@ -114,8 +116,10 @@ def test_a_network_alone_has_no_score():
 def test_a_combination_needs_what_its_parts_need():
     hungry = Given(1.0)
     hungry.needs_gradients = True
-    both = Combination({"modest": Given(1.0), "hungry": hungry}, "vote")
+    hungry.needs_relus, hungry.least_images = True, 3
+    both = Combination([Given(1.0), hungry], "vote")
     assert (both.needs_labels, both.needs_gradients, both.needs_double) == (False, True, False)
+    assert (both.needs_relus, both.least_images) == (True, 3)
     assert both.higher_is_better
     assert both.source == "none; none"
 
@@ -125,15 +129,16 @@ def test_a_combination_needs_what_its_parts_need():
 
 def test_names_of_proxies(monkeypatch):
     jacob, nwot = PROXIES.get("jacob"), PROXIES.get("nwot")
-    pair = Combination({"first": Given(1.0), "second": Given(2.0)}, "rank")
+    pair = Combination([Given(1.0, name="first"), Given(2.0, name="second")], "rank")
     monkeypatch.setitem(PROXIES._entries, "pair", pair)
-    assert proxy_of("jacob", "vote") is jacob
-    assert proxy_of("pair", "vote") is pair
-    assert proxy_of("nwot,jacob", "vote").parts == (nwot, jacob)
-    assert proxy_of("nwot,jacob", "vote").rule == "vote"
+    monkeypatch.setitem(PROXIES._lines, "pair", "")
+    assert proxy_of(["jacob"], "vote") is jacob
+    assert proxy_of(["pair"], "vote") is pair
+    assert proxy_of(["nwot", "jacob"], "vote").parts == (nwot, jacob)
+    assert proxy_of(["nwot", "jacob"], "vote").rule == "vote"
     # a combination among several is taken apart
-    assert proxy_of("jacob,pair", "vote").parts == (jacob, *pair.parts)
-    assert list(parts_of("pair,jacob")) == ["first", "second", "jacob"]
+    assert proxy_of(["jacob", "pair"], "vote").parts == (jacob, *pair.parts)
+    assert proxy_of(["pair", "jacob"]).name == "first,second,jacob"
     for names, rule, message in [
         ("jacob,nwt", "rank", "unknown proxy 'nwt': choose from nwot, "),
         ("jacob,nwot,jacob", "rank", "the proxy 'jacob' comes twice in 'jacob,nwot,jacob': leave one out"),
@@ -141,7 +146,7 @@ def test_names_of_proxies(monkeypatch):
         ("jacob,nwot", "ranks", "unknown combination 'ranks': choose from rank, vote"),
     ]:
         with pytest.raises(UserError) as error:
-            proxy_of(names, rule)
+            proxy_of(names.split(","), rule)
         assert str(error.value).startswith(message)
 
 
@@ -181,7 +186,7 @@ def lowest_removal(rule, mixing, choices):
 @pytest.mark.parametrize("rule", COMBINATIONS)
 @pytest.mark.parametrize("order", ["random", "global_op_greedy"])
 def test_a_search_against_counting(rule, order):
-    proxy = Combination({name: ToyProxy(values) for name, values in VALUES.items()}, rule)
+    proxy = Combination([ToyProxy(values) for values in VALUES.values()], rule)
     search = toy_search(ORDERS.get(order), proxy, seed=4)
     genotype, decisions = search.discretise(search.draw())
     mixing, undecided = MIXING, ([0, 1, 2], [3, 4, 5])
@@ -205,8 +210,7 @@ def test_validation_keeps_each_proxys_scores_and_goes_on_from_any():
     fresh = []
 
     def scores(done, *columns):
-        parts = {"up": Given(*columns[0]), "down": Given(*columns[1], higher_is_better=False)}
-        proxy = Combination(parts, "rank")
+        proxy = Combination([Given(*columns[0]), Given(*columns[1], higher_is_better=False)], "rank")
         return validation_scores(validated, proxy, data, torch.device("cpu"), done, fresh.append)
 
     assert scores([], [1.0, 2.0, 3.0], [7.0, 8.0, 9.0]) == [(1, -7), (2, -8), (3, -9)]
@@ -240,8 +244,8 @@ def test_networks_are_compared_once_all_are_scored():
 
 def test_scores_that_are_never_chosen_are_said_once_for_each_proxy(caplog):
     caplog.set_level(logging.INFO)
-    one, other = Watched("one", Given(1.0, NAN, -INF, NAN, 2.0)), Watched("other", Given(-INF, 1.0))
-    again = Watched("again", Given(INF, NAN))
+    one = Watched(Given(1.0, NAN, -INF, NAN, 2.0, name="one"))
+    other, again = Watched(Given(-INF, 1.0, name="other")), Watched(Given(INF, NAN, name="again"))
     for _ in range(2):
         assert one.score_mixings(ToySupernet(), [MIXING] * 5, BATCH) == pytest.approx(
             [1.0, NAN, -INF, NAN, 2.0], nan_ok=True
@@ -256,7 +260,7 @@ def test_scores_that_are_never_chosen_are_said_once_for_each_proxy(caplog):
 
 
 def test_a_network_that_gets_no_score_is_said_once(caplog):
-    proxy = Watched("down", Given(INF, 1.0, -INF, NAN, higher_is_better=False))
+    proxy = Watched(Given(INF, 1.0, -INF, NAN, name="down", higher_is_better=False))
     found = [proxy.score(torch.nn.Identity(), BATCH) for _ in range(4)]
     assert found == pytest.approx([INF, 1.0, -INF, NAN], nan_ok=True)
     # where lower is better infinity is the worst score, which is legal, and minus infinity none
@@ -267,11 +271,11 @@ def test_a_network_that_gets_no_score_is_said_once(caplog):
 
 def test_a_watched_proxy_is_the_proxy_otherwise():
     down = Given(3.0, 1.0, higher_is_better=False)
-    down.needs_labels = down.needs_double = True
-    watched = Watched("down", down)
-    for name in ("source", "higher_is_better", "needs_labels", "needs_gradients", "needs_double"):
-        assert getattr(watched, name) == getattr(down, name)
-    several = watched_proxy_of("nwot,jacob", "vote")
+    down.needs_labels = down.needs_double = down.needs_relus = True
+    down.least_images = 5
+    for name in Proxy.__annotations__:
+        assert getattr(Watched(down), name) == getattr(down, name)
+    several = watched(proxy_of(["nwot", "jacob"], "vote"))
     assert (type(several), several.rule) == (Combination, "vote")
     assert [part.proxy for part in several.parts] == [PROXIES.get("nwot"), PROXIES.get("jacob")]
-    assert watched_proxy_of("nwot", "vote").proxy is PROXIES.get("nwot")
+    assert watched(proxy_of(["nwot"])).proxy is PROXIES.get("nwot")

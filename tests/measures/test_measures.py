@@ -16,7 +16,7 @@ from foresight_ext.images.datasets import ImageData
 from foresight_ext.images.large_images import MEAN, STD, LargeImages
 from foresight_ext.images.tiny_images import tiny_images
 from foresight_ext.measures import PROXIES
-from foresight_ext.measures.grad_norm import LayerProxy
+from foresight_ext.measures.layers import LayerProxy
 from foresight_ext.measures.linear_regions import LinearRegions
 from foresight_ext.measures.patterns import distinct, pack
 from foresight_ext.measures.predictive import DEFAULT_MEASURES
@@ -274,10 +274,9 @@ def test_tiny_images_come_from_the_training_set():
 
 def test_tiny_images_of_photographs():
     white = Image.new("RGB", (40, 32), (255, 255, 255))
+    cpu = torch.device("cpu")
     photographs = LargeImages(20, 1, lambda index: (white, 0), workers=0, size=16)
-    batches = [
-        photographs.unaugmented(torch.tensor(indices), torch.device("cpu")) for indices in ([3, 4], [5, 6])
-    ]
+    batches = [photographs.unaugmented(torch.tensor(indices), cpu) for indices in ([3, 4], [5, 6])]
     assert batches[0].seed != batches[1].seed
     crops = tiny_images(batches[0], 50, 4)
     # white in one of three channels, or black, normalised
@@ -407,6 +406,6 @@ def test_parts_of_a_minibatch_add_up_to_the_whole(name):
     batch, proxy = minibatch(3, 10), PROXIES.get(name)
     whole = proxy.arrays(network, batch)
     assert len(whole) == 3
-    for parts in (2, 3, 5):
-        for array, expected in zip(proxy.arrays(network, batch, parts=parts), whole):
+    for pieces in (2, 3, 5):
+        for array, expected in zip(proxy.arrays(network, batch, pieces=pieces), whole):
             assert torch.allclose(array, expected, rtol=1e-3, atol=1e-6)

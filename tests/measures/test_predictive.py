@@ -112,7 +112,7 @@ def test_too_little_memory_splits_the_images(message):
     with pytest.raises(UserError, match="jacob_cov: out of memory with 12 images"):
         find_measures(network, loader(12), info, "cpu", measure_names=["jacob_cov"])
     network.limit = 1
-    with pytest.raises(UserError, match="snip: out of memory with 12 images, even in parts"):
+    with pytest.raises(UserError, match="snip: out of memory with 12 images, even in pieces"):
         find_measures(network, loader(12), info, "cpu", measure_names=["snip"])
     for name in ("snip", "jacob_cov"):
         with pytest.raises(RuntimeError, match="another"):

@@ -1,25 +1,23 @@
 """Every proxy decides in every space under every order, on supernets that are as small as can be."""
 
-import dataclasses
 import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-import nasbench201.space  # noqa: F401 (registers the space)
-import sota.cnn.space  # noqa: F401 (registers the spaces)
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES, Proxy
-from foresight_ext.measures.combination import Combination, signed
+from foresight_ext.measures.combination import Combination
 from foresight_ext.measures.jacob import KernelProxy
 from foresight_ext.measures.linear_regions import LinearRegions
 from foresight_ext.measures.zen import Zen
-from foresight_ext.randomness import RandomStreams, fix_noise
+from foresight_ext.randomness import fix_noise, seeded
+from foresight_ext.search import SPACES
+from foresight_ext.search.discretise import discretise, draw_plan
 from foresight_ext.search.orders import ORDERS, Decision
-from foresight_ext.search.pool import PoolSearch
-from foresight_ext.search.space import SPACES
 from foresight_ext.supernets.supernet import Masked, decide, drop, remove
 
 _DARTS = {"search_channels": 2, "search_layers": 3}
@@ -28,38 +26,32 @@ SETTINGS = {"nas-bench-201": {"init_channels": 2, "cells": 1}}
 SMALLER = {"zen": Zen(repeats=1), "linear_regions": LinearRegions(images=20)}
 
 
-class OneBatch:
-    """Stands in for a data set: all minibatches are the same four images, in double precision."""
-
-    classes = 4
-
-    def __init__(self):
-        draw = torch.Generator().manual_seed(0)
-        inputs = torch.randn(4, 3, 8, 8, generator=draw, dtype=torch.float64)
-        self.batch = Batch(inputs, torch.arange(4), 5)
-
-    def render(self, number, device):
-        return self.batch
-
-
-class SmallSearch(PoolSearch):
+class Small:
     """Two edges and a node of each group are undecided; the other edges keep what costs least.
 
-    Where there are nodes, edges that end elsewhere are dropped.
+    Where there are nodes, edges that end elsewhere are dropped. All minibatches are the same four images, in
+    double precision.
     """
 
     def __init__(self, space):
-        super().__init__(space, OneBatch(), None, None, 0, 4, torch.device("cpu"))
+        self.space = space
+        with seeded(0):
+            self.supernet, self.mixing = space.begin(classes=4)
         self.supernet.double()
-        self._choices = [group[:2] for group in self._choices]
-        self._nodes = [group[:1] for group in self._nodes]
-        ending = {c for group in self._nodes for node in group for c in self.supernet.nodes[node].choices}
+        draw = torch.Generator().manual_seed(0)
+        inputs = torch.randn(4, 3, 8, 8, generator=draw, dtype=torch.float64)
+        self.batch = Batch(inputs, torch.arange(4), 5)
+        self.choices, self.nodes = _first(self.supernet.choices, 2), _first(self.supernet.nodes, 1)
+        ending = {choice for node in self.nodes for choice in self.supernet.nodes[node].choices}
         self._kept = {}  # by edges that are decided already; None: dropped
         for index, choice in enumerate(self.supernet.choices):
-            if not any(index in group for group in self._choices):
+            if index not in self.choices:
                 names = choice.candidates
                 keep = names.index("skip_connect") if "skip_connect" in names else len(names) - 1
                 self._kept[index] = keep if index in ending or not ending else None
+        for choice, candidate in self._kept.items():
+            mixing = self.mixing
+            self.mixing = drop(mixing, choice) if candidate is None else decide(mixing, choice, candidate)
         self._shed()
 
     def _shed(self):
@@ -72,29 +64,28 @@ class SmallSearch(PoolSearch):
                         if self._kept.get(first + edge, index) != index:
                             operations[index] = nn.Identity()
 
-    def _batches(self):
-        yield from range(100)
+    def discretised(self, proxy, order):
+        plan = draw_plan(order, self.supernet, np.random.RandomState(0), self.choices, self.nodes)
+        return discretise(self.supernet, proxy, [self.batch], plan, mixing=self.mixing)
 
-    def member(self, proxy, order):
-        """A first pool member's draws, genotype and decisions."""
-        self.proxy, self.order = proxy, order
-        self._streams, self._drawn = RandomStreams(0), 0
-        draws = self.draw()
-        mixing = draws.mixing
-        for choice, candidate in self._kept.items():
-            mixing = drop(mixing, choice) if candidate is None else decide(mixing, choice, candidate)
-        draws = dataclasses.replace(draws, mixing=mixing)
-        return draws, *self.discretise(draws)
+
+def _first(items, count):
+    """The indices of the first items of each group."""
+    groups = {}
+    for index, item in enumerate(items):
+        groups.setdefault(item.group, []).append(index)
+    return [index for group in groups.values() for index in group[:count]]
 
 
 class Recorded(Proxy):
     """A proxy that scores each mixing once, whatever the order and whatever else is scored with it."""
 
-    def __init__(self, proxy, search):
+    def __init__(self, proxy, small):
+        self.name = proxy.name
         self.proxy = proxy
         self.higher_is_better = proxy.higher_is_better
         self.source = proxy.source
-        self.search = search
+        self.small = small
         self.scores = {}
 
     def score(self, network, batch):
@@ -108,39 +99,37 @@ class Recorded(Proxy):
 
     def recorded(self, mixing):
         """The recorded score of a mixing, the higher the better."""
-        return signed(self.proxy, self.scores[self.search.supernet.effective(mixing)])
+        return self.signed(self.scores[self.small.supernet.effective(mixing)])
 
 
 @functools.cache
-def search_of(space):
-    return SmallSearch(SPACES.get(space)(**SETTINGS.get(space, _DARTS)))
+def small(space):
+    return Small(SPACES.get(space)(**SETTINGS.get(space, _DARTS)))
 
 
 @functools.cache
 def recorded(space, name):
     proxy = SMALLER.get(name, PROXIES.get(name))
     if isinstance(proxy, Combination):
-        return Combination({part: recorded(space, part) for part in proxy.named}, proxy.rule)
-    return Recorded(proxy, search_of(space))
+        return Combination([recorded(space, part.name) for part in proxy.parts], proxy.rule)
+    return Recorded(proxy, small(space))
 
 
 @functools.cache
 def runs(space, genotype):
     """Whether a genotype parses, and its network runs."""
-    search = search_of(space)
-    network = search.space.build_network(genotype, 10).eval()
-    return network(search.data.batch.inputs.float()).shape == (4, 10)
+    network = small(space).space.build_network(genotype, 10).eval()
+    return network(small(space).batch.inputs.float()).shape == (4, 10)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("space", SPACES)
 def test_every_proxy_decides(space, name, order):
-    search, proxy = search_of(space), recorded(space, name)
-    draws, genotype, decisions = search.member(proxy, ORDERS.get(order))
-    mixing, supernet = draws.mixing, search.supernet
-    undecided = {choice for group in search._choices for choice in group}
-    for decision in decisions:
+    part, proxy = small(space), recorded(space, name)
+    found = part.discretised(proxy, ORDERS.get(order))
+    mixing, supernet, undecided = part.mixing, part.supernet, set(part.choices)
+    for decision in found.decisions:
         scores = decision.scores
         if isinstance(decision, Decision):
             choice, kept = decision.choice, decision.candidate
@@ -167,7 +156,8 @@ def test_every_proxy_decides(space, name, order):
             lost = sorted(usable, reverse=True)[: len(decision.dropped)]
             assert [scores[node.choices.index(choice)] for choice in decision.dropped] == lost
     assert not undecided
-    assert runs(space, genotype)
+    assert found.mixing == mixing
+    assert runs(space, part.space.genotype(found.mixing))
 
 
 # kernels count operations of weight 0 in a way of their own, see the spaces' tests
@@ -178,9 +168,8 @@ NETWORKS = [n for n in PROXIES if not isinstance(PROXIES.get(n), KernelProxy | C
 @pytest.mark.parametrize("space", SPACES)
 def test_a_mixing_scores_as_a_network(space, name):
     """What a proxy makes of several mixings at once is what it makes of each as a network."""
-    search, proxy = search_of(space), SMALLER.get(name, PROXIES.get(name))
-    mixing = search.member(recorded(space, name), ORDERS.get("sample"))[0].mixing
-    supernet, batch = search.supernet, search.data.batch
+    proxy = SMALLER.get(name, PROXIES.get(name))
+    mixing, supernet, batch = small(space).mixing, small(space).supernet, small(space).batch
     mixings = [remove(mixing, choice, 0) for choice in (0, 1)]
     fix_noise(supernet, batch.seed)
     expected = [proxy.score(Masked(supernet, one), batch) for one in mixings]

@@ -15,7 +15,7 @@ from nas_201_api import ArchResults, ResultsCount
 
 from foresight_ext.errors import UserError
 from nasbench201 import benchmark as module
-from nasbench201.benchmark import DATASETS, Benchmark, find_benchmark, main
+from nasbench201.benchmark import BENCHMARKED, Benchmark, find_benchmark, main
 from tests import PROJECT_ROOT
 from tests.conftest import shared_file
 
@@ -99,7 +99,7 @@ def pth(request, tmp_path_factory):
 
 
 def check_expected(benchmark):
-    assert benchmark.datasets == DATASETS
+    assert benchmark.datasets == BENCHMARKED
     assert list(benchmark) == list(RUNS)
     assert len(benchmark) == 4
     for arch, answers in EXPECTED.items():
@@ -115,7 +115,7 @@ def check_expected(benchmark):
                 "regret": benchmark.regret(arch, dataset),
                 "of": 4,
             }
-    assert [benchmark.optimum(name) for name in DATASETS] == pytest.approx([93.0, 70.5, 47.0])
+    assert [benchmark.optimum(name) for name in BENCHMARKED] == pytest.approx([93.0, 70.5, 47.0])
 
 
 def test_reads_the_authors_format(pth):
@@ -463,8 +463,8 @@ def test_the_whole_space():
     benchmark = Benchmark.open(path)
     assert time.perf_counter() - start < 5  # about 0.1 s on an idle machine
     assert len(benchmark) == 15625
-    assert [round(benchmark.optimum(name), 2) for name in DATASETS] == [94.37, 73.51, 47.31]
-    for name in DATASETS:
+    assert [round(benchmark.optimum(name), 2) for name in BENCHMARKED] == [94.37, 73.51, 47.31]
+    for name in BENCHMARKED:
         best = [arch for arch in benchmark if benchmark.rank(arch, name) == 1]
         assert [benchmark.regret(arch, name) for arch in best] == [0] * len(best)
         ranks = np.array([benchmark.rank(arch, name) for arch in benchmark])

@@ -1,6 +1,5 @@
 """Scoring NAS-Bench-201 networks: the sample, what grows and resumes, worker processes, correlations."""
 
-import argparse
 import csv
 import math
 import os
@@ -14,12 +13,15 @@ import torch
 
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
+from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
-from foresight_ext.runs.folder import Journal
-from nasbench201 import score_archs
-from nasbench201.benchmark import DATASETS, SPACE_SIZE, Benchmark
-from nasbench201.score_archs import correlations, main, sampled
+from foresight_ext.runs.journal import Journal
+from nasbench201 import scoring
+from nasbench201.benchmark import BENCHMARKED, Benchmark
+from nasbench201.genotype import SPACE_SIZE
+from nasbench201.score_archs import main
+from nasbench201.scoring import ScoringSettings, correlations, minibatch, sampled, score_one
 from tests import running as commands
 from tests.running import class_folders, interrupted, read
 
@@ -53,7 +55,7 @@ def rows(folder):
 def benchmark(tmp_path_factory):
     """A benchmark of all architectures, whose accuracies are made up."""
     path = tmp_path_factory.mktemp("data") / "made-up-nasbench201.csv"
-    lines = [f"arch,{','.join(DATASETS)}"]
+    lines = [f"arch,{','.join(BENCHMARKED)}"]
     for number, architecture in enumerate(sampled(7, SPACE_SIZE)):
         lines.append(f"{architecture},{number / 200:.4f},{90 - number / 200:.4f},50")
     path.write_text("\n".join(lines) + "\n")
@@ -103,7 +105,7 @@ def test_scores_accuracies_and_correlations(tmp_path, benchmark):
     assert held["jacob"] == correlations(column["jacob"], accuracies)
     harder = [-value for value in column["ntk"]]  # a lower condition number is better
     assert held["ntk"] == correlations(harder, accuracies)
-    tenas = proxy_of("ntk,linear_regions", "rank").combine([harder, column["linear_regions"]])
+    tenas = proxy_of(["ntk", "linear_regions"], "rank").combine([harder, column["linear_regions"]])
     assert held["tenas"] == correlations(tenas, accuracies)
     # made up as 90 less the first one, and as a constant
     first, second, third = content["correlations"]["jacob"].values()
@@ -156,10 +158,10 @@ def test_processes_change_no_score(tmp_path):
 def test_scores_are_those_of_the_proxies(tmp_path):
     """Recomputed apart: weights from seed and architecture, minibatch from the seed."""
     done(tmp_path, "--metrics=jacob,synflow", "--sample=2")
-    options = score_archs.parse([f"--out={tmp_path}", *SMALL])
-    batch = score_archs.minibatch(options, torch.device("cpu"))
+    settings = ScoringSettings(0, ImageSettings("digits"), batch_size=8, init_channels=2, cells=1)
+    batch = minibatch(settings, torch.device("cpu"))
     for row in rows(tmp_path / NAME):
-        _, found = score_archs.score_one(options, batch, (row["architecture"], ("synflow", "jacob")))
+        _, found = score_one(settings, batch, (row["architecture"], ("synflow", "jacob")))
         assert {name: str(score) for name, (score, _) in found.items()} == {
             name: row[name] for name in ("synflow", "jacob")
         }
@@ -214,11 +216,11 @@ def test_ctrl_c_stops_all_processes(tmp_path):
 
 def test_a_dead_worker_is_told(monkeypatch):
     """The first task kills its process, as the system does with those that take too much memory."""
-    monkeypatch.setattr(score_archs, "_start_worker", print)
-    monkeypatch.setattr(score_archs, "_work", os._exit)
-    options, batch = argparse.Namespace(processes=2), Batch(torch.zeros(1), None)
+    monkeypatch.setattr(scoring, "_start_worker", print)
+    monkeypatch.setattr(scoring, "_work", os._exit)
+    batch = Batch(torch.zeros(1), None)
     with pytest.raises(UserError, match="a worker process died"):
-        list(score_archs._results(options, [1, 1], batch))
+        list(scoring.results(ScoringSettings(), [1, 1], batch, 2, 1))
 
 
 def test_a_damaged_journal_is_told(tmp_path):

@@ -15,9 +15,11 @@ import pytest
 
 from foresight_ext.errors import UserError
 from foresight_ext.files import replacing, write_json, write_text
-from foresight_ext.runs import folder as runs
+from foresight_ext.runs import environment as runs
 from foresight_ext.runs import progress
-from foresight_ext.runs.folder import Journal, RunFolder, environment
+from foresight_ext.runs.environment import environment
+from foresight_ext.runs.folder import RunFolder
+from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.progress import Progress, in_words
 from tests import PROJECT_ROOT
 

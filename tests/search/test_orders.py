@@ -67,7 +67,7 @@ def test_sample_draws_edge_and_operation_and_scores_nothing():
         assert one.scores is None
         group.remove(one.choice)
     assert proxy.batches == []
-    assert len(draws.operation_steps) == 3 and all(len(step.batches) == 1 for step in draws.operation_steps)
+    assert len(draws.plan.operation_steps) == 3 and len(draws.batches) == 3
     assert [genotype["abcdef".index(NAMES[one.choice])] for one in decisions] == [
         "xyz"[one.candidate] for one in decisions
     ]
@@ -80,11 +80,11 @@ def test_sample_draws_edge_and_operation_and_scores_nothing():
 )
 def test_minibatches_each_order_takes(name, opening, each):
     _, _, draws, proxy = discretised(name)
-    assert (draws.opening is not None) == bool(opening)
-    assert [len(step.batches) for step in draws.operation_steps] == [each] * 3
+    assert len(draws.batches) == draws.plan.minibatches == opening + 3 * each
     # both groups of a step are scored on the step's minibatches, in turn
-    labels = first_labels([batch for step in draws.operation_steps for batch in step.batches])
-    expected = first_labels([draws.opening]) * 2 if opening else []
+    labels = first_labels(draws.batches)
+    expected = labels[:opening] * 2
+    labels = labels[opening:]
     for step in range(3):
         expected += labels[step * each : (step + 1) * each] * 2
     assert proxy.batches == ([] if name == "sample" else expected)

@@ -68,7 +68,7 @@ def test_the_global_generators_are_left_alone():
 
 def test_a_member_goes_through_one_pass_and_starts_another_where_images_are_few():
     search = toy_search(ORDERS.get("random"), ToyProxy(VALUES), images=4)  # half: two images, three steps
-    labels = first_labels([step.batches[0] for step in search.draw().operation_steps])
+    labels = first_labels(search.draw().batches)
     assert sorted(labels[:2]) == [0, 1] and labels[2] in (0, 1)
 
 
@@ -76,6 +76,6 @@ def test_draws_that_depend_on_the_member_before_get_its_genotype():
     def second(previous):
         search = toy_search(ORDERS.get("random"), ToyProxy(VALUES))
         search.draw()
-        return first_labels([step.batches[0] for step in search.draw(previous).operation_steps])
+        return first_labels(search.draw(previous).batches)
 
     assert second("xyxyxy") == second("yyyyyy") != second(None)

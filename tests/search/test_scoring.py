@@ -7,7 +7,8 @@ import torch
 
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
-from foresight_ext.search.scoring import highest, lowest, operation_scores
+from foresight_ext.search.choosing import highest, lowest
+from foresight_ext.search.scoring import operation_scores
 from foresight_ext.supernets.supernet import decide, remove, softmax_mixing
 from tests.toys import ToyProxy, ToySupernet
 

@@ -15,7 +15,7 @@ from foresight_ext.search.orders import ORDERS
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.scoring import edge_scores, operation_scores, scores
 from foresight_ext.supernets.supernet import decide, drop
-from sota.cnn.candidates import EDGES, SPACES
+from sota.cnn.candidates import CANDIDATES, EDGES
 from sota.cnn.genotypes import ARCHITECTURES
 from sota.cnn.network import NetworkCIFAR, NetworkImageNet
 from sota.cnn.notation import Genotype
@@ -110,7 +110,7 @@ def random_mixing(supernet, draw):
 
 
 @pytest.mark.parametrize("proxy", COUNTS_BLOCKS)
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", CANDIDATES)
 def test_fast_supernet_equals_straightforward(name, proxy):
     """S4's noise included: its stream is its own, and every candidate sees the same.
 
@@ -214,7 +214,7 @@ def test_every_reported_architecture_runs_in_both_networks(name):
 def genotype_of(space, normal_rows):
     """The normal cell of a mixing given as {edge: operation}; other edges are dropped."""
     mixing = []
-    for candidates in SPACES[space]:
+    for candidates in CANDIDATES[space]:
         for edge, names in enumerate(candidates):
             mixing.append(tuple(float(normal_rows.get(edge) == name) for name in names))
     return Genotype(**json.loads(DartsSpace(space).genotype(tuple(mixing)))).normal
@@ -248,9 +248,9 @@ def test_members_are_drawn_in_order():
     assert len(decisions) == 28 + 6
     with pytest.raises(ValueError, match="genotype of the one before"):
         search.draw()
-    assert search.draw(genotype).mixing == search._mixing  # alphas are not drawn anew
+    assert search.draw(genotype).mixing == search.mixing  # alphas are not drawn anew
 
 
 def test_s1_candidates_are_those_reported():
     facts = json.loads(shared_file("facts/s1_primitives.json").read_text())
-    assert [list(map(list, cell)) for cell in SPACES["s1"]] == [facts["normal"], facts["reduce"]]
+    assert [list(map(list, cell)) for cell in CANDIDATES["s1"]] == [facts["normal"], facts["reduce"]]

@@ -8,7 +8,7 @@ from torch import nn
 
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
-from foresight_ext.supernets.kernel import AgreementKernel, record_by_hooks
+from foresight_ext.supernets.kernel import AgreementKernel, RecordedBlock, record_by_hooks
 
 # three images of four numbers: agreements 4 with oneself; 1-2: positions 2, 3; 1-3: none; 2-3: positions 0, 1
 THREE = torch.tensor([[1.0, -1.0, 2.0, 0.0], [-1.0, 3.0, 1.0, -2.0], [-1.0, 0.5, -1.0, 7.0]])
@@ -52,9 +52,7 @@ def test_equals_the_definition_in_any_memory_layout(batch):
         assert torch.equal(kernel.matrix(), expected)
 
 
-class Block(nn.Module):
-    records_input = True
-
+class Block(RecordedBlock):
     def __init__(self):
         super().__init__()
         self.relu = nn.ReLU6()

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from foresight_ext.measures import PROXIES
-from foresight_ext.search import pool as search
+from foresight_ext.search import discretise as core
 from nasbench201 import benchmark
 from tests.search.run.runs import NAME, SMALL, done
 
@@ -43,7 +43,7 @@ def calls(monkeypatch):
 
         return counter
 
-    monkeypatch.setattr(search, "operation_scores", counting("decisions", search.operation_scores))
+    monkeypatch.setattr(core, "operation_scores", counting("decisions", core.operation_scores))
     proxy = PROXIES.get("jacob")
     monkeypatch.setattr(proxy, "score", counting("minibatches", proxy.score))
     return counted

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from foresight_ext.measures import PROXIES
-from foresight_ext.search import pool as search
+from foresight_ext.search import discretise as core
 from tests.running import read
 from tests.search.run.runs import (
     BEST,
@@ -134,7 +134,7 @@ def test_search_minibatches_are_cut_to_half_of_the_images(tmp_path, monkeypatch)
         seen.append(len(batch.inputs))
         return {choice: [1.0, 2.0, 3.0, 4.0, 5.0] for choice in choices}
 
-    monkeypatch.setattr(search, "operation_scores", scores)
+    monkeypatch.setattr(core, "operation_scores", scores)
     done(tmp_path, *TINY, "--batch_size=1000", "--stage=search")
     assert seen == [718] * 6
 
