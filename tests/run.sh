@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets everything up, then runs ruff, shellcheck and pytest: bash tests/run.sh [PYTEST_ARGS...]
+# Sets everything up, then runs ruff, shellcheck, mypy and pytest: bash tests/run.sh [PYTEST_ARGS...]
 # Paths in the arguments start at the project's root; without arguments the whole suite runs.
 set -euo pipefail
 # shellcheck source=exp_scripts/environment.sh disable=SC1091
@@ -22,6 +22,7 @@ fi
 
 step ruff "$PYTHON_BIN" -m ruff check .
 step shellcheck "$(dirname "$PYTHON_BIN")/shellcheck" --external-sources "${scripts[@]}"
+step mypy "$PYTHON_BIN" -m mypy foresight_ext nasbench201 sota
 (($#)) || echo "All tests take about ten minutes on two cores."
 # a process a core, each on one thread: many small tests gain nothing from several. Each process holds
 # PyTorch, so no more than a few.
@@ -31,4 +32,4 @@ if [[ -n "$failed" ]]; then
     echo "FAILED:$failed" >&2
     exit 1
 fi
-echo "All passed: ruff, shellcheck, pytest"
+echo "All passed: ruff, shellcheck, mypy, pytest"

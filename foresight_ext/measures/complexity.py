@@ -1,16 +1,18 @@
 """How large a network is: its parameters and its multiply-adds."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-from foresight_ext.functional import LAYERS, hooks, mode
+from foresight_ext.functional import hooks, mode
 
 
 class Complexity(NamedTuple):
-    """Parameters, and multiply-adds of the convolutions and linear layers for one image."""
+    """Parameters, and multiply-adds of the convolutions and matrix products for one image."""
 
     parameters: int
     multiply_adds: int
@@ -27,19 +29,29 @@ def complexity(network: nn.Module, image: Sequence[int]) -> Complexity:
     )
 
 
+class _Operations(TorchDispatchMode):
+    """Adds up PyTorch's formulas. Its FlopCounterMode, which tells modules apart, takes much longer."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        formula = flop_registry.get(function.overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
 @torch.no_grad()
 def what_runs(network: nn.Module, x: Tensor) -> Complexity:
     """The same of the modules that run on one image x (1 x C x H x W): a supernet's depend on its mixing."""
     parameters: set[nn.Parameter] = set()
-    multiply_adds: list[int] = []
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         parameters.update(module.parameters(recurse=False))
-        if isinstance(module, LAYERS):
-            # a weight meets every position of the output once: positions are what is left beside the channels
-            channels = output.shape[1 if isinstance(module, nn.Conv2d) else -1]
-            multiply_adds.append(module.weight.numel() * (output.numel() // channels))
 
-    with mode(network, False), hooks(network, nn.Module, count):
+    counter = _Operations()
+    with mode(network, False), hooks(network, nn.Module, count), counter:
         network(x)
-    return Complexity(sum(weight.numel() for weight in parameters), sum(multiply_adds))
+    # PyTorch's formulas take a multiplication and an addition for two operations
+    return Complexity(sum(weight.numel() for weight in parameters), counter.total // 2)
