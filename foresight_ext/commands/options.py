@@ -8,7 +8,7 @@ from foresight_ext.commands.parser import Parser, described, one_of, real_number
 from foresight_ext.errors import UserError
 from foresight_ext.files import HOME
 from foresight_ext.images import DATASETS
-from foresight_ext.images.source import ImageSettings
+from foresight_ext.images.source import DEFAULT_ROOT, ImageSettings
 from foresight_ext.measures import COMBINATIONS, PROXIES
 from foresight_ext.runs.folder import Place
 from foresight_ext.search.orders import ORDERS
@@ -56,8 +56,8 @@ def add_common_options(parser: Parser, seed: int, save: str, dataset: str | None
         type=user_path,
         default=None,
         metavar="DIR",
-        help="where the data set lies or is downloaded to; none means data/ in the project, data/imagenet/ "
-        "for ImageNet",
+        help=f"where the data set lies or is downloaded to; none means {DEFAULT_ROOT}, or imagenet in it for "
+        "ImageNet",
     )
     parser.option(
         "--device",

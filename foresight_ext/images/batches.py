@@ -1,14 +1,17 @@
 """Which images a minibatch holds and how they are cropped: what a DataLoader would draw, without images."""
 
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from foresight_ext.errors import UserError
 from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.randomness import seeded
+
+Item = TypeVar("Item")
 
 # The official validation loads with four workers, each with a stream of its own. The number is a part of
 # the method; how many threads really read images is not.
@@ -57,6 +60,18 @@ class Augmenting(Protocol):
     size: int
 
     def draw(self, count: int) -> Tensor: ...
+
+
+def recycled(items: Iterable[Item], what: str) -> Iterator[Item]:
+    """The minibatches of a loader (`what` it is called) again and again; UserError where it gives no more."""
+    count, before = 0, -1
+    while count > before:
+        before = count
+        for item in items:
+            count += 1
+            yield item
+    ended = f"it ended after {count} and can't be read again" if count else "a pass over it gave no minibatch"
+    raise UserError(f"{what}: {ended}")
 
 
 def seed_of(indices: Tensor) -> int:

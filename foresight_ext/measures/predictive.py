@@ -1,6 +1,6 @@
 """Zero-Cost-NAS's interface (Abdelfattah et al. 2021): `find_measures` on a network and a data loader."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from foresight_ext.devices import exact_arithmetic
 from foresight_ext.errors import UserError
-from foresight_ext.images.batches import Batch
+from foresight_ext.images.batches import Batch, recycled
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.layers import LayerProxy, Loss, total
 from foresight_ext.measures.patterns import RELUS
@@ -122,22 +122,11 @@ def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor,
     if number < 1:
         raise UserError(f"dataload_info: {number} is no number of minibatches or images: 1 or more")
     if kind == "random":
-        images, targets = zip(*islice(_recycled(loader), number))
+        images, targets = zip(*islice(recycled(loader, "dataloader"), number))
         return torch.cat(images), torch.cat(targets)
     if kind == "grasp":
         return _some_of_each_class(loader, number, classes)
     raise UserError(f"dataload_info: unknown kind '{kind}': choose from random, grasp")
-
-
-def _recycled(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loader's minibatches again and again; UserError if it has none."""
-    while True:
-        empty = True
-        for images, targets in loader:
-            empty = False
-            yield images, targets
-        if empty:
-            raise UserError("dataloader: a pass over it gave no minibatch")
 
 
 def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tensor, Tensor]:

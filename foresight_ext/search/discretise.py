@@ -1,16 +1,16 @@
 """The pure core of the method: a supernet and minibatches become one architecture, decision by decision."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from numpy.random import RandomState
 from torch import Tensor
 
 from foresight_ext.errors import UserError
-from foresight_ext.images.batches import Batch
+from foresight_ext.images.batches import Batch, recycled
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.proxy import Proxy
 from foresight_ext.randomness import mixed_seed, seeded
@@ -19,7 +19,6 @@ from foresight_ext.search.orders import ORDERS, Decision, NodeVisit, Order, Prun
 from foresight_ext.search.scoring import edge_scores, operation_scores
 from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet, decide, drop
 
-Item = TypeVar("Item")
 # what is given as minibatches: of each a Batch, or a pair of images (n x C x H x W) and labels (n)
 Batches = Iterable[Batch | Sequence[Tensor]]
 
@@ -216,17 +215,6 @@ def _by_group(
     for index in range(len(items)) if indices is None else indices:
         groups.setdefault(items[index].group, []).append(index)
     return tuple(map(tuple, groups.values()))
-
-
-def recycled(items: Iterable[Item], what: str) -> Iterator[Item]:
-    """The items again and again; UserError if a pass over them (`what` they are called) gives none."""
-    while True:
-        empty = True
-        for item in items:
-            empty = False
-            yield item
-        if empty:
-            raise UserError(f"{what}: a pass over it gave no minibatch")
 
 
 def _numbered(batches: Batches, supernet: Supernet, seed: int) -> Callable[[int], Batch]:

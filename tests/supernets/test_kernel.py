@@ -8,7 +8,8 @@ from torch import nn
 
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
-from foresight_ext.supernets.kernel import AgreementKernel, RecordedBlock, record_by_hooks
+from foresight_ext.randomness import fix_noise
+from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork, RecordedBlock, record_by_hooks
 
 # three images of four numbers: agreements 4 with oneself; 1-2: positions 2, 3; 1-3: none; 2-3: positions 0, 1
 THREE = torch.tensor([[1.0, -1.0, 2.0, 0.0], [-1.0, 3.0, 1.0, -2.0], [-1.0, 0.5, -1.0, 7.0]])
@@ -82,3 +83,30 @@ def test_hooks_are_removed_when_the_network_fails():
         record_by_hooks(network, THREE, kernel)
     assert network.training
     assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_what_a_users_network_happens_to_hold_is_no_promise():
+    """Attributes named like ours mean nothing: only the base classes do."""
+    network = nn.Sequential(nn.ReLU(), nn.Flatten())
+    batch = Batch(THREE, torch.zeros(3), 1)
+    expected = PROXIES.get("jacob").score(network, batch)
+    for name in ("kernel", "records_input", "noise_seed", "drop_path"):
+        setattr(network, name, 3)
+        network[0].records_input = True
+        fix_noise(network, 5)
+        assert PROXIES.get("jacob").score(network, batch) == expected
+        assert getattr(network, name) == 3
+
+
+class Quick(KernelNetwork):
+    """Says that its kernel is that of THREE."""
+
+    def kernel(self, x, new_kernel):
+        kernel = new_kernel(x)
+        kernel.add(THREE, relus=1)
+        return kernel
+
+
+def test_a_network_may_compute_its_own_kernel():
+    score = PROXIES.get("jacob").score(Quick(), Batch(torch.zeros(3, 1), torch.zeros(3)))
+    assert score == pytest.approx(math.log(32), rel=1e-15)
