@@ -26,6 +26,9 @@ class NASBench201Space(Space):
     def settings(self) -> dict[str, Any]:
         return {"init_channels": self.init_channels, "cells": self.cells_per_stage}
 
+    def smallest(self) -> "NASBench201Space":
+        return NASBench201Space(init_channels=2, cells=1)
+
     def build_supernet(self, classes: int, images: int = 3) -> NASBench201Supernet:
         return NASBench201Supernet(self.init_channels, self.cells_per_stage, classes, images)
 

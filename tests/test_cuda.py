@@ -13,23 +13,7 @@ from foresight_ext.measures import PROXIES
 from foresight_ext.measures.jacob import KernelProxy
 from foresight_ext.search import SPACES
 from foresight_ext.search.scoring import operation_scores
-from foresight_ext.supernets.supernet import Masked, decide, remove
-
-# a genotype of each space, and settings that make it small; a new space adds a line
-_DARTS = {"search_channels": 2, "search_layers": 3}
-_CELL = '[["sep_conv_3x3", 0], ["skip_connect", 1], ["max_pool_3x3", 1], ["dil_conv_5x5", 2]' + (
-    ', ["sep_conv_5x5", 0], ["noise", 1], ["avg_pool_3x3", 0], ["dil_conv_3x3", 4]]'
-)
-_DARTS_GENOTYPE = (
-    f'{{"normal": {_CELL}, "normal_concat": [2, 3, 4, 5], "reduce": {_CELL}, "reduce_concat": [2, 3, 4, 5]}}'
-)
-SMALL = {
-    "nas-bench-201": (
-        {"init_channels": 4, "cells": 1},
-        "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|",
-    ),
-    **dict.fromkeys(("s1", "s2", "s3", "s4", "s5", "s6"), (_DARTS, _DARTS_GENOTYPE)),
-}
+from foresight_ext.supernets.supernet import Masked, decide, drop, remove
 
 
 def read_nothing(value):
@@ -77,12 +61,17 @@ def parts_of(kind):
 
 def small(name):
     """A small supernet of a space, a network, a mixing and a minibatch."""
-    settings, genotype = SMALL[name]
-    space = SPACES.get(name)(**settings)
+    space = SPACES.get(name)().smallest()
     supernet = space.build_supernet(10)
     mixing = tuple(tuple(0.5 for _ in choice.candidates) for choice in supernet.choices)
     batch = Batch(torch.randn(6, 3, 16, 16), torch.zeros(6, dtype=torch.long))
-    return supernet, space.build_network(genotype, 10), decide(mixing, 0, 0), batch
+    found = mixing  # every choice keeps another candidate than the one before, as far as there are
+    for number, choice in enumerate(supernet.choices):
+        found = decide(found, number, number % len(choice.candidates))
+    for node in supernet.nodes:
+        for choice in node.choices[node.keep :]:
+            found = drop(found, choice)
+    return supernet, space.build_network(space.genotype(found), 10), decide(mixing, 0, 0), batch
 
 
 @pytest.mark.parametrize("proxy", parts_of("kernel"))

@@ -18,7 +18,7 @@ class Combination(Proxy):
     """Compares networks by several proxies. `parts` are these, `rule` is one of COMBINATIONS.
 
     Only networks that are scored together have scores. One that some part gives NaN or plus infinity (see
-    scoring.usable) gets NaN, the others are compared among themselves. Networks that no part tells apart
+    choosing.usable) gets NaN, the others are compared among themselves. Networks that no part tells apart
     count as one, so that what is scored twice, or known to be equal and scored once, changes nothing.
     """
 

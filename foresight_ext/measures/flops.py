@@ -1,4 +1,4 @@
-"""`flops`: the multiply-adds of the convolutions and linear layers for one image, a baseline."""
+"""`flops`: the multiply-adds of the convolutions and matrix products for one image, a baseline."""
 
 from foresight_ext.measures.params import Size
 

@@ -39,6 +39,10 @@ class Space(ABC):
     def build_network(self, genotype: str, classes: int) -> nn.Module:
         """The stand-alone network of a genotype, for validation; UserError if it does not parse."""
 
+    def smallest(self) -> "Space":
+        """The same space with the smallest skeleton that has all its choices, for tests and first tries."""
+        return self
+
     def settings(self) -> dict[str, Any]:
         """The skeleton's settings by the names of their options, for config.json."""
         return {}

@@ -29,6 +29,9 @@ class DartsSpace(Space):
     def settings(self) -> dict[str, Any]:
         return {"search_channels": self.search_channels, "search_layers": self.search_layers}
 
+    def smallest(self) -> "DartsSpace":
+        return type(self)(self.name, search_channels=2, search_layers=3)
+
     def build_supernet(self, classes: int) -> DartsSupernet:
         return DartsSupernet(self.name, self.search_channels, self.search_layers, classes)
 

@@ -12,55 +12,40 @@ import argparse
 import itertools
 import multiprocessing
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from numpy.random import RandomState
 
-import nasbench201.space
-import sota.cnn.space  # noqa: F401 - both register their spaces
-from foresight_ext.images.batches import Batch
-from foresight_ext.measures import PROXIES
-from foresight_ext.search.orders import ORDERS, Pruning
-from foresight_ext.search.pool import PoolSearch
-from foresight_ext.search.scoring import highest, lowest, operation_scores
-from foresight_ext.search.space import SPACES
+from foresight_ext import ORDERS, PROXIES, SPACES, Batch, Space, Supernet, discretise, operation_scores
+from foresight_ext.measures import Proxy
+from foresight_ext.randomness import seeded
+from foresight_ext.search.choosing import highest, lowest
+from foresight_ext.search.discretise import draw_plan
+from foresight_ext.search.orders import Pruning
+from foresight_ext.supernets.supernet import Mixing
+from nasbench201.supernet import NASBench201Supernet
 from tests.oracle import straightforward_mixing_scores, straightforward_supernet
 
 STRAIGHTFORWARD, FAST = FORMS = ("straightforward", "fast")
 
 
-class RandomImages:
-    """Stands in for a data set: minibatch i is drawn from seed i."""
-
-    classes = 10
-
-    def __init__(self, batch_size: int):
-        self.batch_size = batch_size
-
-    def render(self, number: int, device: torch.device) -> Batch:
-        generator = torch.Generator().manual_seed(number)
-        images = torch.randn(self.batch_size, 3, 32, 32, generator=generator)
-        return Batch(images, torch.zeros(self.batch_size), number)
-
-
-class Search(PoolSearch):
-    """A search on numbered minibatches."""
-
-    def _batches(self):
-        yield from itertools.count()
-
-
-class Forms:
+class Forms(Proxy):
     """`jacob` of mixings in some of the two forms: times each, and checks that they agree."""
 
-    higher_is_better = True
+    name = "jacob"
+    source = "see jacob"
 
     def __init__(self, supernet: torch.nn.Module, forms: tuple[str, ...] = FORMS):
-        whole = isinstance(supernet, nasbench201.space.NASBench201Supernet)
+        whole = isinstance(supernet, NASBench201Supernet)
         self.copied = straightforward_supernet(supernet) if whole else supernet
         self.forms = forms
         self.seconds = dict.fromkeys(forms, 0.0)
         self.difference = 0.0
+
+    def score(self, network, batch):
+        raise AssertionError("not needed")
 
     def score_mixings(self, supernet, mixings, batch):
         scores = {}
@@ -79,23 +64,31 @@ class Forms:
         return found
 
 
-def set_up(space: str, batch_size: int, threads: int, forms: tuple[str, ...] = FORMS) -> Search:
-    """A search whose proxy is scored in the forms given."""
+def minibatches(size: int) -> Iterator[Batch]:
+    """Random images without end: minibatch i is drawn from seed i."""
+    for number in itertools.count():
+        draw = torch.Generator().manual_seed(number)
+        yield Batch(torch.randn(size, 3, 32, 32, generator=draw), torch.zeros(size), number)
+
+
+def set_up(
+    space_name: str, threads: int, forms: tuple[str, ...] = FORMS
+) -> tuple[Space, Supernet, Mixing, Forms]:
+    """A space with its supernet, the mixing of a member, and `jacob` in the forms given."""
     torch.set_num_threads(threads)
-    cpu = torch.device("cpu")
-    search = Search(SPACES.get(space)(), RandomImages(batch_size), None, ORDERS.get("random"), 0, 0, cpu)
-    search.proxy = Forms(search.supernet, forms)
-    return search
+    space = SPACES.get(space_name)()
+    with seeded(0):
+        supernet, mixing = space.begin(10)
+    return space, supernet, mixing, Forms(supernet, forms)
 
 
 def peak(form: str, space: str, batch_size: int, threads: int) -> float:
     """MB that the first decision in one form adds to a fresh process's peak memory."""
-    search = set_up(space, batch_size, threads, (form,))
-    draws = search.draw()
-    step = draws.operation_steps[0]
-    batch = search.data.render(step.batches[0], search.device)
+    _, supernet, mixing, proxy = set_up(space, threads, (form,))
+    [[(_, visit)], *_] = draw_plan(ORDERS.get("random"), supernet, RandomState(0), [0]).operation_steps
+    batch = next(minibatches(batch_size))
     before = peak_now()
-    operation_scores(search.proxy, search.supernet, draws.mixing, [step.visits[0].choice], batch)
+    operation_scores(proxy, supernet, mixing, [visit.choice], batch)
     return peak_now() - before
 
 
@@ -116,11 +109,9 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    search = set_up(options.space, options.batch_size, options.threads)
-    proxy, supernet = search.proxy, search.supernet
-    draws = search.draw()
+    space, supernet, mixing, proxy = set_up(options.space, options.threads)
     # warm up
-    operation_scores(proxy, supernet, draws.mixing, [0], search.data.render(0, search.device))
+    operation_scores(proxy, supernet, mixing, [0], next(minibatches(options.batch_size)))
     total = dict.fromkeys(FORMS, 0.0)
     proxy.seconds = dict.fromkeys(FORMS, 0.0)
     print("decision        straightforward     fast  ratio  kept                  difference of scores")
@@ -138,9 +129,9 @@ def main() -> None:
             total[form] += proxy.seconds[form]
         proxy.seconds = dict.fromkeys(FORMS, 0.0)
 
-    genotype, _ = search.discretise(draws, report=report)
+    found = discretise(supernet, proxy, minibatches(options.batch_size), mixing=mixing, report=report)
     _row("all", total)
-    print(f"both forms decide for {genotype}")
+    print(f"both forms decide for {space.genotype(found.mixing)}")
     arguments = (options.space, options.batch_size, options.threads)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         peaks = [pool.apply(peak, (form, *arguments)) for form in FORMS]

@@ -12,12 +12,7 @@ import time
 
 import torch
 
-import nasbench201.space  # noqa: F401 - registers its space
-import sota.cnn.space  # noqa: F401
-from foresight_ext.images.batches import Batch
-from foresight_ext.measures import PROXIES
-from foresight_ext.search.scoring import operation_scores
-from foresight_ext.search.space import SPACES
+from foresight_ext import PROXIES, SPACES, Batch, operation_scores
 from tests.benchmarks.operation_scoring import peak_now
 
 

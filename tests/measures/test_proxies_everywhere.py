@@ -20,8 +20,6 @@ from foresight_ext.search.discretise import discretise, draw_plan
 from foresight_ext.search.orders import ORDERS, Decision
 from foresight_ext.supernets.supernet import Masked, decide, drop, remove
 
-_DARTS = {"search_channels": 2, "search_layers": 3}
-SETTINGS = {"nas-bench-201": {"init_channels": 2, "cells": 1}}
 # the same proxies with less work
 SMALLER = {"zen": Zen(repeats=1), "linear_regions": LinearRegions(images=20)}
 
@@ -104,7 +102,7 @@ class Recorded(Proxy):
 
 @functools.cache
 def small(space):
-    return Small(SPACES.get(space)(**SETTINGS.get(space, _DARTS)))
+    return Small(SPACES.get(space)().smallest())
 
 
 @functools.cache
