@@ -13,6 +13,7 @@ _ABOVE = Path(__file__).resolve().parent.parent
 CHECKOUT = _ABOVE if (_ABOVE / "exp_scripts").is_dir() else None
 # where data/ and runs/ lie unless the user says otherwise: never among installed packages
 HOME = CHECKOUT or Path.cwd()
+DATA_FOLDER = HOME / "data"
 
 
 @contextmanager

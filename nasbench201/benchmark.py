@@ -17,13 +17,11 @@ import numpy as np
 
 from foresight_ext.commands.parser import Parser, entry_point, user_path
 from foresight_ext.errors import UserError
-from foresight_ext.files import write_text
-from foresight_ext.images.source import DEFAULT_ROOT
+from foresight_ext.files import DATA_FOLDER, write_text
 from nasbench201.genotype import SPACE_SIZE, parse_genotype
 
 # torch and nas_201_api are imported where a .pth is read: every other query does without them
 
-DATA_FOLDER = DEFAULT_ROOT
 # the files of the benchmark's authors, newest first
 PTH_NAMES = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth")
 # our name of a data set -> the name and the evaluation set under which the .pth holds its test accuracy

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from foresight_ext.commands.parser import Parser, described, one_of, real_number, user_path, whole_number
 from foresight_ext.errors import UserError
-from foresight_ext.files import HOME
+from foresight_ext.files import DATA_FOLDER, HOME
 from foresight_ext.images import DATASETS
-from foresight_ext.images.source import DEFAULT_ROOT, ImageSettings
+from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import COMBINATIONS, PROXIES
 from foresight_ext.runs.folder import Place
 from foresight_ext.search.orders import ORDERS
@@ -56,7 +56,7 @@ def add_common_options(parser: Parser, seed: int, save: str, dataset: str | None
         type=user_path,
         default=None,
         metavar="DIR",
-        help=f"where the data set lies or is downloaded to; none means {DEFAULT_ROOT}, or imagenet in it for "
+        help=f"where the data set lies or is downloaded to; none means {DATA_FOLDER}, or imagenet in it for "
         "ImageNet",
     )
     parser.option(

@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from foresight_ext.errors import UserError, reason
+from foresight_ext.files import DATA_FOLDER
 from foresight_ext.images import DATASETS
 from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.images.batches import Batch, BatchDraws, seed_of
 from foresight_ext.images.class_folders import class_folders, decoded
 from foresight_ext.images.pickles import load_arrays
-from foresight_ext.images.source import DEFAULT_ROOT
 
 _CIFAR10_MEAN = (0.49139968, 0.48215827, 0.44653124)
 _CIFAR10_STD = (0.24703233, 0.24348505, 0.26158768)
@@ -42,7 +42,7 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        return self.root if self.root is not None else DEFAULT_ROOT
+        return self.root if self.root is not None else DATA_FOLDER
 
 
 @dataclass(frozen=True)

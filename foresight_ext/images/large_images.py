@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from foresight_ext.errors import UserError, reason
+from foresight_ext.files import DATA_FOLDER
 from foresight_ext.images.batches import Batch, BatchDraws, seed_of
 from foresight_ext.images.class_folders import class_folders, decoded
 from foresight_ext.images.datasets import mixed_order, normalised
-from foresight_ext.images.source import DEFAULT_ROOT
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -145,7 +145,7 @@ def open_imagenet(root: Path | None, split: str, workers: int, size: int = 224) 
 
     UserError says what is missing: class folders in train/ and val/, or the official code's HDF5 files.
     """
-    root = root if root is not None else DEFAULT_ROOT / "imagenet"
+    root = root if root is not None else DATA_FOLDER / "imagenet"
     folder = "train" if split == "train" else "val"
     file = root / f"imagenet-{folder}-256.h5"
     if (root / folder).is_dir():

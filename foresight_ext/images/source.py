@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foresight_ext.errors import UserError
-from foresight_ext.files import HOME
+from foresight_ext.files import DATA_FOLDER
 
 if TYPE_CHECKING:
     from foresight_ext.images.batches import Images
-
-DEFAULT_ROOT = HOME / "data"
 
 
 class ImageSource(Protocol):
@@ -29,7 +27,7 @@ class ImageSource(Protocol):
 class ImageSettings:
     """A data set of the registry DATASETS.
 
-    `data` is the folder where it lies or is downloaded to; None means DEFAULT_ROOT. `image_size` (pixels a
+    `data` is the folder where it lies or is downloaded to; None means DATA_FOLDER. `image_size` (pixels a
     side; None: 32), `mean` and `std` (of each channel, on a scale of 0 to 1; None: CIFAR-10's) are those of
     the data set `folder`. `workers` threads read image files, which changes no result.
     """
@@ -44,7 +42,7 @@ class ImageSettings:
     def settings(self) -> dict[str, Any]:
         return {
             "dataset": self.dataset,
-            "data": str(self.data or DEFAULT_ROOT),
+            "data": str(self.data or DATA_FOLDER),
             **{"image_size": self.image_size, "mean": self.mean, "std": self.std},
         }
 
@@ -60,7 +58,7 @@ class ImageSettings:
 
 @dataclass(frozen=True)
 class ImageNetSettings:
-    """ImageNet's photographs in crops of `crop_size` pixels a side; `data` None: DEFAULT_ROOT/imagenet."""
+    """ImageNet's photographs in crops of `crop_size` pixels a side; `data` None: DATA_FOLDER/imagenet."""
 
     data: Path | None = None
     crop_size: int = 224
@@ -69,7 +67,7 @@ class ImageNetSettings:
     dataset = "imagenet"
 
     def settings(self) -> dict[str, Any]:
-        data = str(self.data or DEFAULT_ROOT / "imagenet")
+        data = str(self.data or DATA_FOLDER / "imagenet")
         return {"dataset": self.dataset, "data": data, "crop_size": self.crop_size}
 
     def open(self, split: str) -> "Images":

@@ -94,7 +94,7 @@ def test_both_spellings_of_a_value():
     assert (spaced.seed, spaced.metrics, spaced.mean) == (7, ("nwot",), (0.1, 0.2, 0.3))
     assert parsed("--metric", "nwot") == parsed("--metrics", "nwot")
     assert parsed("--metrics", "nwot, jacob") == parsed("--metric=nwot,jacob")
-    assert parsed("--metrics=nwot,jacob", "--combine=vote").metrics == "nwot,jacob"
+    assert parsed("--metrics=nwot,jacob", "--combine=vote").metrics == ("nwot", "jacob")
 
 
 def test_relative_paths_start_where_the_user_stands(tmp_path, monkeypatch):

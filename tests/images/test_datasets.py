@@ -84,7 +84,7 @@ def test_every_data_set(name, tmp_path, monkeypatch):
 
 
 def test_default_place():
-    assert Request().folder == datasets.DEFAULT_ROOT == PROJECT_ROOT / "data"
+    assert Request().folder == datasets.DATA_FOLDER == PROJECT_ROOT / "data"
 
 
 def test_digits_are_split_by_class():
