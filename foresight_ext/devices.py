@@ -91,7 +91,8 @@ def _precisions() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
     try:
         _ = cudnn.allow_tf32, cuda.matmul.allow_tf32
     except RuntimeError:  # the caller has set the newer ones (PyTorch 2.9), beside which these can't be read
-        newer = [cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
+        parts = ((cudnn, "conv rnn"), (cuda, "matmul"), (mkldnn, "conv rnn matmul"))
+        newer = [getattr(backend, part) for backend, names in parts for part in names.split()]
         name = "fp32_precision"
         return [(partial(getattr, one, name), partial(setattr, one, name), "ieee") for one in newer]
     return [

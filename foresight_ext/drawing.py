@@ -4,9 +4,11 @@ import json
 import math
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foresight_ext.errors import UserError
 from foresight_ext.files import replacing
@@ -39,14 +41,6 @@ _NODE_HEIGHT, _LABEL_HEIGHT, _LINE_HEIGHT = 26.0, 16.0, 4.0
 _CLEARANCE = 8.0  # between two bars
 _PORT = 9.0  # between two lines that end at the same side of a node
 _ARROW = 7.0  # straight piece at the end of a line
-
-# matplotlib settings that a user's matplotlibrc must not change; the salt makes SVG ids repeat
-_STYLE = {
-    "font.family": "monospace",
-    "font.monospace": ["DejaVu Sans Mono"],
-    "svg.fonttype": "none",
-    "svg.hashsalt": "cell",
-}
 
 
 @dataclass(frozen=True)
@@ -110,25 +104,39 @@ def save_drawing(cell: Cell, path: Path) -> Path:
         if drawn is not None:
             temporary.write_bytes(drawn)
         else:
-            import matplotlib
-
             # without the time of day the same cell gives the same file
             metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[kind]
-            with matplotlib.rc_context(_STYLE):
+            with _style():
                 _figure(cell).savefig(temporary, format=kind[1:], dpi=200, metadata=metadata)
     return path
 
 
 def drawing_image(cell: Cell) -> "np.ndarray":
     """The drawing by the built-in layout as an RGB array, uint8 (height, width, 3), for TensorBoard."""
-    import matplotlib
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with matplotlib.rc_context(_STYLE):
+    with _style():
         canvas = FigureCanvasAgg(_figure(cell))
         canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3].copy()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Settings of matplotlib that a user's matplotlibrc must not change; the salt makes SVG ids repeat."""
+    import matplotlib
+
+    settings = matplotlib.rc_context(
+        {
+            "font.family": "monospace",
+            "font.monospace": ["DejaVu Sans Mono"],
+            "svg.fonttype": "none",
+            "svg.hashsalt": "cell",
+        }
+    )
+    with settings:
+        yield
 
 
 def _run_dot(cell: Cell, kind: str) -> bytes | None:
@@ -309,7 +317,7 @@ def _figure(cell: Cell) -> "Figure":
     figure = Figure(figsize=(right / 72, (bottom - top) / 72), dpi=100, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, right), ylim=(bottom, top))
     axes.set_axis_off()
-    text = {"va": "center_baseline", "parse_math": False}
+    text: dict[str, Any] = {"va": "center_baseline", "parse_math": False}
     axes.text(_MARGIN, top + _MARGIN, cell.name, size=1.2 * _FONT_SIZE, **text)
 
     def draw_box(column: int, bar: _Bar, name: str, rounding: float, fill: str, edge: str, ink: str) -> None:
@@ -331,7 +339,13 @@ def _figure(cell: Cell) -> "Figure":
             curve += [((x + to_x) / 2, y), ((x + to_x) / 2, to_y), (to_x, to_y)]
             codes += [Curve.CURVE4] * 3
         path = Curve([*curve, (lefts[bar.last + 1], end)], [*codes, Curve.LINETO])
-        arrow = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.3}
+        arrow: dict[str, Any] = {
+            "arrowstyle": "-|>",
+            "mutation_scale": 9,
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "linewidth": 1.3,
+        }
         axes.add_patch(FancyArrowPatch(path=path, color=color, zorder=1, **arrow))
         if label:
             draw_box(column, bar, label, 3, "white", color, color)

@@ -1,8 +1,8 @@
 """Networks as functions of weights and buffers that are not their own; their modes and hooks are put back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ LAYERS = (nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 Weights = dict[str, Tensor]
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda value: value) -> Weights:
@@ -85,3 +86,19 @@ def gradients(value: Tensor, weights: list[Tensor], create_graph: bool = False) 
     if not value.requires_grad:  # e.g. the network's operations put noise in place of their inputs
         return [torch.zeros_like(weight) for weight in weights]
     return list(torch.autograd.grad(value, weights, create_graph=create_graph, materialize_grads=True))
+
+
+def of_kind(kind: type[Kind], modules: Iterable[nn.Module]) -> list[Kind]:
+    """The modules, all of which are of that kind."""
+    found: list[Kind] = []
+    for module in modules:
+        assert isinstance(module, kind)
+        found.append(module)
+    return found
+
+
+def added(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of tensors, of one at least."""
+    total = sum(terms)
+    assert isinstance(total, Tensor)
+    return total

@@ -94,11 +94,12 @@ class Benchmark:
 
         Raises UserError if the file is missing, damaged or of another kind.
         """
-        path = find_benchmark(Path(path))
-        suffix = path.suffix.lower()
+        found = find_benchmark(Path(path))
+        assert found is not None  # a path was given
+        suffix = found.suffix.lower()
         if suffix not in (".pth", ".csv"):
-            raise _fault(path, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
-        return _open_pth(path) if suffix == ".pth" else _read_csv(path)
+            raise _fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
+        return _open_pth(found) if suffix == ".pth" else _read_csv(found)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -233,7 +234,8 @@ def _read_pth(path: Path) -> tuple[list[str], dict[str, list[Any]]]:
     from nas_201_api import ArchResults
 
     content = _load_pth(path)
-    archs, cells = [], {}
+    archs: list[str] = []
+    cells: dict[str, list[Any]] = {}
     try:
         if not isinstance(content, dict):
             raise TypeError(type(content).__name__)

@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foresight_ext.functional import added, of_kind
 from foresight_ext.supernets.folding import Folded
 from foresight_ext.supernets.kernel import AgreementKernel
 from foresight_ext.supernets.sharing import Activation, Forward, Step, run_shared
 from foresight_ext.supernets.supernet import Mixing
 from nasbench201.genotype import EDGES, INCOMING, OPERATIONS
 from nasbench201.operations import ReLUConvBN, ResidualBlock
-from nasbench201.skeleton import Skeleton
+from nasbench201.skeleton import Cell, Skeleton
 
 _SKIP = OPERATIONS.index("skip_connect")
 _POOL = OPERATIONS.index("avg_pool_3x3")
@@ -28,9 +29,9 @@ _CONVS = {1: OPERATIONS.index("nor_conv_1x1"), 3: OPERATIONS.index("nor_conv_3x3
 class FoldedCell:
     """The convolutions of a cell, folded: `convs[e]` maps an operation's index to its convolution."""
 
-    def __init__(self, cell: nn.Module):
+    def __init__(self, cell: Cell):
         self.convs: list[dict[int, Folded]] = []
-        for operations in cell.edges:
+        for operations in of_kind(nn.ModuleList, cell.edges):
             blocks = [operation for operation in operations if isinstance(operation, ReLUConvBN)]
             self.convs.append(
                 {_CONVS[block.conv.kernel_size[0]]: Folded.of(block.conv, block.bn) for block in blocks}
@@ -50,8 +51,9 @@ class FoldedCell:
         if not parts:
             return None
         size = max(conv.kernel.shape[-1] for _, conv in parts)
-        kernel = sum(w * F.pad(conv.kernel, [(size - conv.kernel.shape[-1]) // 2] * 4) for w, conv in parts)
-        return Folded(kernel, sum(w * conv.bias for w, conv in parts), (1, 1), (size // 2,) * 2)
+        kernel = added(w * F.pad(conv.kernel, [(size - conv.kernel.shape[-1]) // 2] * 4) for w, conv in parts)
+        bias = added(w * conv.bias for w, conv in parts if conv.bias is not None)  # each has its batch norm's
+        return Folded(kernel, bias, (1, 1), (size // 2,) * 2)
 
 
 class _Forward(Forward):
@@ -61,11 +63,18 @@ class _Forward(Forward):
         self.nodes = nodes
         self.kernel = kernel
 
+    @property
+    def input(self) -> Activation:
+        """The cell's input."""
+        node = self.nodes[0]
+        assert node is not None
+        return node
+
     def fork(self) -> "_Forward":
         return _Forward(list(self.nodes), self.kernel.copy())
 
 
-class _NodeStep(Step):
+class _NodeStep(Step[_Forward]):
     """Computes a node of a cell."""
 
     def __init__(self, cell: FoldedCell, node: int):
@@ -81,8 +90,8 @@ class _NodeStep(Step):
             row, node = mixing[edge], state.nodes[source]
             conv = self.cell.mixed(edge, row)
             if node is None:
-                if conv is not None:
-                    like = state.nodes[0].value
+                if conv is not None and conv.bias is not None:
+                    like = state.input.value
                     convolved.append(conv.bias[:, None, None].expand_as(like).contiguous())
                 continue
             if conv is not None:
@@ -94,7 +103,7 @@ class _NodeStep(Step):
         state.nodes.append(_sum(convolved, skipped, pooled))
 
 
-class _CellEnd(Step):
+class _CellEnd(Step[_Forward]):
     """Records what the blocks on a cell's edges read, and passes the last node on."""
 
     def __init__(self, cell: FoldedCell):
@@ -104,7 +113,7 @@ class _CellEnd(Step):
         return mixing
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
-        like = state.nodes[0].value
+        like = state.input.value
         size = like[0].numel()
         counts: dict[Activation, list[int]] = {}  # a node that only copies another is counted with it
         for edge, (_, source) in enumerate(EDGES):
@@ -124,7 +133,7 @@ class _CellEnd(Step):
         state.nodes = [state.nodes[3] or Activation(torch.zeros_like(like))]
 
 
-class _ResidualStep(Step):
+class _ResidualStep(Step[_Forward]):
     """A residual block."""
 
     def __init__(self, block: ResidualBlock):
@@ -133,22 +142,22 @@ class _ResidualStep(Step):
         self.shortcut = block.shortcut
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
-        [x] = state.nodes
+        x = state.input
         x.record(state.kernel, relus=1, blocks=1)
         inner = Activation(self.conv_a(x.relu()))
         inner.record(state.kernel, relus=1, blocks=1)
         state.nodes = [Activation(self.conv_b(inner.relu()).add_(self.shortcut(x.value)))]
 
 
-class _LastStep(Step):
+class _LastStep(Step[_Forward]):
     """The batch norm and ReLU behind the last cell."""
 
     def __init__(self, bn: nn.BatchNorm2d):
         self.bn = bn
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
-        [x], bn = state.nodes, self.bn
-        x = F.batch_norm(x.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+        bn = self.bn
+        x = F.batch_norm(state.input.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         state.kernel.add(x, relus=1)
 
 
@@ -157,19 +166,26 @@ def folded_kernels(
     skeleton: Skeleton, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
 ) -> list[AgreementKernel]:
     """The kernel of a skeleton's cells under each mixing on the images x (B x C x H x W)."""
-    steps: list[Step] = []
+    steps: list[Step[_Forward]] = []
     for cell in skeleton.cells:
         if isinstance(cell, ResidualBlock):
             steps.append(_ResidualStep(cell))
         else:
+            assert isinstance(cell, Cell)
             folded = FoldedCell(cell)
             steps += [*(_NodeStep(folded, node) for node in INCOMING), _CellEnd(folded)]
-    steps.append(_LastStep(skeleton.last[0]))
+    bn = skeleton.last[0]
+    assert isinstance(bn, nn.BatchNorm2d)
+    steps.append(_LastStep(bn))
     stem = Folded.of(*skeleton.stem)(x.contiguous(memory_format=torch.channels_last))
     return run_shared(steps, mixings, _Forward([Activation(stem)], new_kernel(x)))
 
 
-def _sum(convolved: list[Tensor], skipped: list, pooled: list) -> Activation | None:
+def _sum(
+    convolved: list[Tensor],
+    skipped: list[tuple[float, Activation]],
+    pooled: list[tuple[float, Tensor]],
+) -> Activation | None:
     """A node: convolutions, plus weighted copies, plus the average pooling of a weighted sum."""
     total = _average_pool(pooled) if pooled else None
     for term in convolved:

@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from foresight_ext.functional import added, of_kind
 from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork
 from nasbench201.folded import folded_kernels
 from nasbench201.genotype import INCOMING, OPERATIONS, parse_genotype
 from nasbench201.operations import BUILDERS
-from nasbench201.skeleton import Skeleton
+from nasbench201.skeleton import Cell, Skeleton
 
 
-class InferCell(nn.Module):
+class InferCell(Cell):
     """A cell with one operation an edge: `edges[e][0]`."""
 
     def __init__(self, channels: int, operations: tuple[str, ...]):
@@ -19,9 +20,9 @@ class InferCell(nn.Module):
         self.edges = nn.ModuleList(nn.ModuleList([BUILDERS[name](channels, True)]) for name in operations)
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes = [x]
+        nodes, edges = [x], of_kind(nn.ModuleList, self.edges)
         for target in (1, 2, 3):
-            nodes.append(sum(self.edges[edge][0](nodes[source]) for edge, source in INCOMING[target]))
+            nodes.append(added(edges[edge][0](nodes[source]) for edge, source in INCOMING[target]))
         return nodes[-1]
 
 

@@ -4,7 +4,7 @@ import math
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -64,6 +64,7 @@ def score_one(settings: ScoringSettings, batch: "Batch", task: Task) -> Result:
     from nasbench201.network import NASBench201Network
 
     architecture, names = task
+    assert batch.images is not None  # as `minibatch` makes it
     with seeded(mixed_seed(settings.seed, *architecture.encode())):
         network = NASBench201Network(
             architecture, settings.init_channels, settings.cells, batch.images.classes
@@ -133,8 +134,11 @@ def results(
         executor.shutdown(cancel_futures=True)
 
 
+_worker: Callable[[Task], Result]  # a process of a pool has no other place for what its tasks share
+
+
 def _start_worker(settings: ScoringSettings, device: str, threads: int) -> None:
-    global _worker  # a process of a pool has no other place for what its tasks share
+    global _worker
     import torch
 
     torch.set_num_threads(threads)

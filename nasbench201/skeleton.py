@@ -7,6 +7,12 @@ from torch import Tensor, nn
 from nasbench201.operations import ResidualBlock
 
 
+class Cell(nn.Module):
+    """A cell of a supernet or a network: `edges[e]` lists the operations on edge e."""
+
+    edges: nn.ModuleList
+
+
 class Skeleton(nn.Module):
     """Stem, three stages of N cells at C, 2C and 4C channels with residual blocks between, classifier.
 
@@ -15,7 +21,7 @@ class Skeleton(nn.Module):
     """
 
     def __init__(
-        self, make_cell: Callable[[int], nn.Module], channels: int, cells: int, classes: int, images: int = 3
+        self, make_cell: Callable[[int], Cell], channels: int, cells: int, classes: int, images: int = 3
     ):
         super().__init__()
         self.channels = channels

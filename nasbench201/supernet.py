@@ -5,17 +5,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from foresight_ext.functional import of_kind
 from foresight_ext.supernets.kernel import AgreementKernel
 from foresight_ext.supernets.supernet import Choice, Mixing, Supernet
 from nasbench201.folded import folded_kernels
 from nasbench201.genotype import EDGE_NAMES, EDGES, INCOMING, OPERATIONS
 from nasbench201.operations import BUILDERS
-from nasbench201.skeleton import Skeleton
+from nasbench201.skeleton import Cell, Skeleton
 
 _NONE = OPERATIONS.index("none")
 
 
-class SearchCell(nn.Module):
+class SearchCell(Cell):
     """A cell of four nodes; `edges[e][o]` is operation o on edge e. Its batch norms are not affine."""
 
     def __init__(self, channels: int):
@@ -25,11 +26,11 @@ class SearchCell(nn.Module):
         )
 
     def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
-        nodes = [x]
+        nodes, edges = [x], of_kind(nn.ModuleList, self.edges)
         for target in (1, 2, 3):
             total = torch.zeros_like(x)
             for edge, source in INCOMING[target]:
-                for weight, operation in zip(mixing[edge], self.edges[edge]):
+                for weight, operation in zip(mixing[edge], edges[edge]):
                     if weight:
                         total = total + weight * operation(nodes[source])
             nodes.append(total)

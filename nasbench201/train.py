@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.options import add_training_options, images_of, recipe_of
@@ -35,15 +36,17 @@ def add_recipe_options(parser: Parser, batch_option: str) -> None:
     )
 
 
-def spec_of(options: argparse.Namespace, batch_size: int) -> "TrainSpec":
+def spec_of(options: argparse.Namespace, batch_size: int | None) -> "TrainSpec":
     """How the options train a network."""
     from foresight_ext.training.spec import TrainSpec
     from nasbench201.network import NASBench201Network
 
-    size = {"init_channels": options.init_channels, "cells": options.cells}
-    recipe = recipe_of(options, batch_size, nesterov=options.momentum > 0)
+    assert batch_size is not None  # the option has a default
+    channels, cells = options.init_channels, options.cells
     return TrainSpec(
-        lambda genotype, classes: NASBench201Network(genotype, *size.values(), classes), recipe, size
+        lambda genotype, classes: NASBench201Network(genotype, channels, cells, classes),
+        replace(recipe_of(options, batch_size), nesterov=options.momentum > 0),
+        {"init_channels": channels, "cells": cells},
     )
 
 

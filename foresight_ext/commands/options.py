@@ -316,8 +316,8 @@ def train_settings_of(options: argparse.Namespace) -> TrainSettings:
     )
 
 
-def recipe_of(options: argparse.Namespace, batch_size: int, **more: float) -> "Recipe":
-    """The recipe that add_training_options asked for, and what it does not know."""
+def recipe_of(options: argparse.Namespace, batch_size: int) -> "Recipe":
+    """The recipe that add_training_options asked for."""
     from foresight_ext.training.recipe import Recipe
 
     return Recipe(
@@ -327,5 +327,4 @@ def recipe_of(options: argparse.Namespace, batch_size: int, **more: float) -> "R
         momentum=options.momentum,
         weight_decay=options.weight_decay,
         grad_clip=options.grad_clip,
-        **more,
     )

@@ -64,7 +64,7 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
     return guarded
 
 
-class _Console(logging.StreamHandler):  # type: ignore[type-arg]
+class _Console(logging.StreamHandler):
     """Prints what is logged on standard output, above the bar of running work where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from foresight_ext.errors import UserError
-from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.randomness import seeded
 
 Item = TypeVar("Item")
@@ -40,10 +39,17 @@ class Batch(NamedTuple):
 class Images(Protocol):
     """A split of a data set: datasets.ImageData and large_images.LargeImages are such."""
 
-    classes: int
-    mean: Sequence[float]
-    std: Sequence[float]
-    augmentation: "Augmenting"
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def mean(self) -> Sequence[float]: ...
+
+    @property
+    def std(self) -> Sequence[float]: ...
+
+    @property
+    def augmentation(self) -> "Augmenting": ...
 
     def __len__(self) -> int: ...
 
@@ -57,7 +63,8 @@ class Images(Protocol):
 class Augmenting(Protocol):
     """Draws from torch's global generator what `Images.render` then applies."""
 
-    size: int
+    @property
+    def size(self) -> int: ...
 
     def draw(self, count: int) -> Tensor: ...
 
@@ -79,7 +86,7 @@ def seed_of(indices: Tensor) -> int:
     return zlib.crc32(indices.numpy().tobytes())
 
 
-def draw_pass(images: int, batch_size: int, augmentation: Augmentation) -> Iterator[BatchDraws]:
+def draw_pass(images: int, batch_size: int, augmentation: Augmenting) -> Iterator[BatchDraws]:
     """One pass of a DataLoader without workers over SubsetRandomSampler(range(images)).
 
     Draws from torch's global generator, each batch when it is asked for.
@@ -89,7 +96,7 @@ def draw_pass(images: int, batch_size: int, augmentation: Augmentation) -> Itera
         yield BatchDraws(indices, augmentation.draw(len(indices)))
 
 
-def draw_validation_pass(images: int, batch_size: int, augmentation: Augmentation) -> list[BatchDraws]:
+def draw_validation_pass(images: int, batch_size: int, augmentation: Augmenting) -> list[BatchDraws]:
     """One pass of a DataLoader with VALIDATION_STREAMS workers, which take batches in turn."""
     base_seed, batches = _start_pass(images, batch_size)
     draws: list[Tensor] = [torch.empty(0)] * len(batches)

@@ -1,7 +1,7 @@
 """The data sets: images as bytes, labels, normalisation and augmentation, whatever they are stored as."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,11 +76,11 @@ class ImageData:
 
 def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Bytes (n x 3 x H x W) as numbers less the channels' mean, by their standard deviation."""
-    mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (mean, std))
+    shift, scale = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (mean, std))
     # Augmentation leaves images channels-last, and layers pass that on. On a CPU, PyTorch's gradients are
     # less exact then (off by 1e-3, not 1e-5), and with AVX2 (PyTorch 2.14) that of a 1x1 convolution of
     # stride 2 on fewer than 8 channels spoils memory or never ends.
-    return images.contiguous().float().div_(255).sub_(mean).div_(std)
+    return images.contiguous().float().div_(255).sub_(shift).div_(scale)
 
 
 def mixed_order(images: int) -> Tensor:
@@ -99,7 +99,7 @@ def _in_memory(images: np.ndarray) -> Callable[[Tensor], Tensor]:
 
 
 @contextmanager
-def _downloading(name: str, archive: str, folder: Path):
+def _downloading(name: str, archive: str, folder: Path) -> Iterator[None]:
     """Turn any failure to fetch a data set into one line; give up on a silent server."""
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)
@@ -114,7 +114,9 @@ def _downloading(name: str, archive: str, folder: Path):
         socket.setdefaulttimeout(patience)
 
 
-def _cifar(name: str, source: type, mean: Sequence[float], std: Sequence[float]):
+def _cifar(
+    name: str, source: type[torchvision.datasets.CIFAR10], mean: Sequence[float], std: Sequence[float]
+) -> Callable[[Request], ImageData]:
     def build(request: Request) -> ImageData:
         with _downloading(name, source.filename, request.folder):
             data = source(str(request.folder), train=request.split == "train", download=True)

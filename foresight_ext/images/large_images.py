@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -116,7 +116,7 @@ class LargeImages:
         """Images as they are evaluated."""
         return self._batch(indices, [None] * len(indices), device)
 
-    def _batch(self, indices: Tensor, rows, device: torch.device) -> Batch:
+    def _batch(self, indices: Tensor, rows: Iterable[Tensor | None], device: torch.device) -> Batch:
         order = self._order[indices].tolist()
         if self._workers <= 1:
             pairs = [self._one(index, row) for index, row in zip(order, rows)]

@@ -53,7 +53,8 @@ class ImageSettings:
         given = {name: value for name, value in folder_only.items() if value is not None}
         if given and self.dataset != "folder":
             raise UserError(f"--{next(iter(given))} goes with --dataset folder only, not {self.dataset}")
-        return load(self.dataset, Request(self.data, split, workers=self.workers, **given))
+        size = Request.image_size if self.image_size is None else self.image_size
+        return load(self.dataset, Request(self.data, split, size, self.mean, self.std, self.workers))
 
 
 @dataclass(frozen=True)

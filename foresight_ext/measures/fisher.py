@@ -29,9 +29,9 @@ class Fisher(LayerProxy):
         weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
         layers = [module for module in network.modules() if isinstance(module, LAYERS)]
         channels = {layer: weight.new_zeros(len(weight)) for layer, weight in zip(layers, weights)}
-        outputs: list[tuple[nn.Module, Tensor]] = []
+        outputs: list[tuple[nn.Conv2d | nn.Linear, Tensor]] = []
 
-        def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def record(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             outputs.append((layer, output))
 
         with mode(network, True), hooks(network, LAYERS, record):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.functional import gradients, layer_weights, logits, own_state
+from foresight_ext.functional import added, gradients, layer_weights, logits, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.layers import LayerProxy, Loss, in_pieces, loss_gradients
 
@@ -35,7 +35,7 @@ class Grasp(LayerProxy):
             found = gradients(value, weights, create_graph=True)
             direction = whole or [gradient.detach() for gradient in found]
             # its gradient is H g
-            along = sum((d * gradient).sum() for d, gradient in zip(direction, found))
+            along = added((d * gradient).sum() for d, gradient in zip(direction, found))
             for product, share in zip(products, gradients(along, weights)):
                 product.add_(share)
         return [-weight.detach() * product for weight, product in zip(weights, products)]

@@ -61,7 +61,7 @@ class _Prunable(nn.Module):
         if not bn:
             for module in copied.modules():
                 if isinstance(module, BATCH_NORMS):
-                    module.forward = _same
+                    module.forward = _same  # type: ignore[assignment, method-assign]  # this one's alone
         return copied
 
 
@@ -85,6 +85,9 @@ def _measures() -> ModuleType | None:
 
 
 _found = _measures()
-for _name in _found.available_measures if _found is not None else ():
-    if _name not in PROXIES:
-        PROXIES.register(_name, InstalledMeasure(_found, _name), "a measure of the installed Zero-Cost-NAS")
+if _found is not None:
+    for _name in _found.available_measures:
+        if _name not in PROXIES:
+            PROXIES.register(
+                _name, InstalledMeasure(_found, _name), "a measure of the installed Zero-Cost-NAS"
+            )

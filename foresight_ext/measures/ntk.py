@@ -49,8 +49,8 @@ def tangent_kernel(network: nn.Module, state: Weights, x: Tensor) -> Tensor:
     kernel = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
     for rows in zip(*images):
         if rows[0] is not None:  # the weight took part
-            rows = torch.stack(rows).flatten(1).double()
-            kernel += rows @ rows.T
+            matrix = torch.stack(rows).flatten(1).double()
+            kernel += matrix @ matrix.T
     return kernel
 
 

@@ -20,7 +20,7 @@ def notes_of(options: Mapping[str, Any], settings: Mapping[str, Any], device: st
 
 def environment(device: str) -> dict[str, Any]:
     """Versions, git revision and machine, for config.json."""
-    versions = {"python": platform.python_version()}
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "nas-bench-201"):
         try:
             versions[package] = version(package)

@@ -29,7 +29,7 @@ def told(decision: Decision | Pruning, supernet: Supernet) -> str:
 
 def written(decision: Decision | Pruning, supernet: Supernet) -> dict[str, Any]:
     """A decision for the journal, by names."""
-    scores = decision.scores and [json_score(score) for score in decision.scores]
+    scores = None if decision.scores is None else [json_score(score) for score in decision.scores]
     if isinstance(decision, Pruning):
         dropped = [supernet.choices[choice].name for choice in decision.dropped]
         return {"node": supernet.nodes[decision.node].name, "dropped": dropped, "scores": scores}

@@ -91,6 +91,7 @@ class RandomOrder(Order):
     def decide(
         self, undecided: list[int], visit: Visit | None, ranking: list[int], score: Scoring
     ) -> Decision:
+        assert visit is not None  # `draw` makes one
         return _decide_at(visit.choice, score([visit.choice], 0)[visit.choice])
 
 
@@ -131,6 +132,7 @@ class SampleOrder(Order):
     def decide(
         self, undecided: list[int], visit: Visit | None, ranking: list[int], score: Scoring
     ) -> Decision:
+        assert visit is not None and visit.candidate is not None  # `draw` makes both
         return Decision(visit.choice, visit.candidate, None)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 
@@ -100,5 +101,13 @@ class _Rendered(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._draws)
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def, override]
+    @overload
+    def __getitem__(self, number: int) -> Batch: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Batch]: ...
+
+    def __getitem__(self, number: int | slice) -> Batch | Sequence[Batch]:
+        if isinstance(number, slice):
+            return _Rendered(self._data, self._draws[number], self._device)
         return self._data.render(self._draws[number], self._device)

@@ -22,18 +22,21 @@ class Folded(NamedTuple):
     groups: int = 1
 
     @classmethod
-    def of(cls, conv: nn.Conv2d, bn: nn.BatchNorm2d | None = None) -> "Folded":
+    def of(cls, conv: nn.Module, bn: nn.Module | None = None) -> "Folded":
         """Fold what torch.nn.utils.fusion.fuse_conv_bn_eval folds; both modules keep their weights.
 
-        UserError names what can't be folded: another kind of convolution, padding that is not zeros, a batch
-        norm without running statistics.
+        UserError names what can't be folded: other kinds of modules, padding that is not zeros, a batch norm
+        without running statistics.
         """
         if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
             raise UserError(f"{conv} can't be folded: it must be a Conv2d with a number of zeros as padding")
         shape = (conv.stride, conv.padding, conv.dilation, conv.groups)
         if bn is None:
             return cls(conv.weight, conv.bias, *shape)
-        return cls(*_fused(conv.weight, conv.bias, bn), *shape)
+        if not isinstance(bn, nn.BatchNorm2d):
+            raise UserError(f"{bn} can't be folded: it must be a BatchNorm2d")
+        kernel, bias = _fused(conv.weight, conv.bias, bn)
+        return cls(kernel, bias, *shape)
 
     @classmethod
     def of_kernel(cls, kernel: Tensor, bn: nn.BatchNorm2d, stride: int) -> "Folded":
@@ -51,8 +54,14 @@ class Folded(NamedTuple):
         return F.conv2d(x, *self)
 
 
-def _fused(kernel: Tensor, bias: Tensor | None, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def running_statistics(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the channels in evaluation mode; UserError if there are none."""
     mean, variance = bn.running_mean, bn.running_var
     if mean is None or variance is None:
         raise UserError(f"{bn} can't be folded: it has no running statistics")
+    return mean, variance
+
+
+def _fused(kernel: Tensor, bias: Tensor | None, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    mean, variance = running_statistics(bn)
     return fuse_conv_bn_weights(kernel, bias, mean, variance, bn.eps, bn.weight, bn.bias)

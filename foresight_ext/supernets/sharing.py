@@ -2,13 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from foresight_ext.functional import added
 from foresight_ext.supernets.kernel import AgreementKernel, pattern_product
 from foresight_ext.supernets.supernet import Mixing
+
+State = TypeVar("State", bound="Forward")
 
 
 class Activation:
@@ -22,7 +26,7 @@ class Activation:
     def concatenated(cls, parts: Sequence["Activation"]) -> "Activation":
         """The parts side by side in their channels; their pattern products add up."""
         whole = cls(torch.cat([part.value for part in parts], dim=1))
-        whole._derived["product"] = sum(part.product() for part in parts)
+        whole._derived["product"] = added(part.product() for part in parts)
         return whole
 
     def derived(self, key: Hashable, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -52,28 +56,30 @@ class Forward(ABC):
     kernel: AgreementKernel
 
     @abstractmethod
-    def fork(self) -> "Forward":
+    def fork(self: State) -> State:
         """A copy that goes on independently; tensors are shared and must not be changed in place."""
 
 
-class Step(ABC):
-    """A step of a forward pass in inference form."""
+class Step(ABC, Generic[State]):
+    """A step of a forward pass in inference form, whose state is of its own kind."""
 
     def reads(self, mixing: Mixing) -> Hashable:
         """The part of the mixing that the step depends on."""
         return None
 
     @abstractmethod
-    def run(self, state: Forward, mixing: Mixing) -> None:
+    def run(self, state: State, mixing: Mixing) -> None:
         """Take the step, changing the state."""
 
 
 @torch.no_grad()
-def run_shared(steps: Sequence[Step], mixings: Sequence[Mixing], state: Forward) -> list[AgreementKernel]:
+def run_shared(
+    steps: Sequence[Step[State]], mixings: Sequence[Mixing], state: State
+) -> list[AgreementKernel]:
     """The kernel of each mixing. A step is taken once for all mixings that agree up to it."""
     kernels: list[AgreementKernel] = [state.kernel] * len(mixings)
 
-    def go(index: int, group: list[int], state: Forward) -> None:
+    def go(index: int, group: list[int], state: State) -> None:
         while index < len(steps):
             readers: dict[Hashable, list[int]] = {}
             for number in group:

@@ -1,7 +1,7 @@
 """What a supernet is to the shared code: choices with mixing weights, and a masked forward pass."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +40,7 @@ class Node:
     group: str = "cell"
 
 
-def softmax_mixing(alphas: Sequence[Tensor]) -> Mixing:
+def softmax_mixing(alphas: Iterable[Tensor]) -> Mixing:
     """The mixing weights of rows of alphas (each of shape (candidates,))."""
     return tuple(tuple(torch.softmax(row, dim=-1).tolist()) for row in alphas)
 

@@ -68,9 +68,13 @@ class Trainer:
         on_gpu = self.device.type == "cuda"
         self.memory_format = torch.channels_last if on_gpu else torch.contiguous_format
         all_used = processes.count == 1 or all_parameters_used(network, image)
-        self.network = network.to(self.device, memory_format=self.memory_format)
+        # torch's annotations have no module.to of both
+        self.network: nn.Module = network.to(  # type: ignore[call-overload]
+            self.device, memory_format=self.memory_format
+        )
         model = processes.wrap(self.network, all_used)
-        self.model = torch.compile(model) if compiled else model
+        # torch's annotations know of no more than a function, but it stays a module
+        self.model: nn.Module = torch.compile(model) if compiled else model  # type: ignore[assignment]
         self.optimizer = torch.optim.SGD(
             network.parameters(),
             recipe.learning_rate,
@@ -82,8 +86,11 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of this."""
-        parts = {"network": self.network, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take a checkpoint's state."""

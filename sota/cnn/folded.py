@@ -5,17 +5,18 @@ pattern product that several edges share is computed once; what mixings have in 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.supernets.folding import Folded
+from foresight_ext.supernets.folding import Folded, running_statistics
 from foresight_ext.supernets.kernel import AgreementKernel
 from foresight_ext.supernets.sharing import Activation, Forward, Step, run_shared
 from foresight_ext.supernets.supernet import Mixing
 from sota.cnn.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, Zero, even
+from sota.cnn.skeleton import Cell
 from sota.cnn.stems import Stem
 
 
@@ -97,8 +98,9 @@ class _Pool(FoldedOperation):
         self.key = (type(pool), pool.stride)
         self.conv = None
         if bn is not None:
-            scale = (bn.running_var + bn.eps).rsqrt()
-            self.conv = (scale[:, None, None, None], -bn.running_mean * scale)
+            mean, variance = running_statistics(bn)
+            scale = (variance + bn.eps).rsqrt()
+            self.conv = (scale[:, None, None, None], -mean * scale)
 
     def run(self, source: Activation, weight: float, kernel: AgreementKernel) -> Tensor:
         pooled = source.derived(self.key, self.pool)
@@ -134,8 +136,8 @@ class FoldedCell:
 
     def __init__(
         self,
-        cell: nn.Module,
-        operations: Sequence[Sequence[nn.Module]],
+        cell: Cell,
+        operations: Iterable[Iterable[nn.Module]],
         incoming: Sequence[Sequence[tuple[int, int]]],
         slots_of: Callable[[Mixing], Mixing],
     ):
@@ -146,7 +148,7 @@ class FoldedCell:
         self.slots_of = slots_of
         self.stride = 2 if cell.reduction else 1
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> "list[Step[_Forward]]":
         nodes = range(len(self.incoming))
         return [_CellStart(self), *(_NodeStep(self, node) for node in nodes), _CellEnd(self)]
 
@@ -155,6 +157,7 @@ def _preprocessing(module: nn.Module) -> Callable[[Activation], Tensor]:
     if isinstance(module, ReLUConvBN):
         conv = Folded.of(module[1], module[2])
         return lambda x: conv(x.relu())
+    assert isinstance(module, FactorizedReduce)
     reduce = _Reduce(module)
     return lambda x: reduce.conv(even(x.relu()))
 
@@ -174,7 +177,7 @@ class _Forward(Forward):
         return _Forward(self.older, self.newer, list(self.states), self.kernel.copy())
 
 
-class _CellStart(Step):
+class _CellStart(Step[_Forward]):
     """The cell's two inputs."""
 
     def __init__(self, cell: FoldedCell):
@@ -189,7 +192,7 @@ class _CellStart(Step):
         ]
 
 
-class _NodeStep(Step):
+class _NodeStep(Step[_Forward]):
     """A node: the weighted sum of its operations."""
 
     def __init__(self, cell: FoldedCell, node: int):
@@ -214,7 +217,7 @@ class _NodeStep(Step):
         state.states.append(Activation(total))
 
 
-class _CellEnd(Step):
+class _CellEnd(Step[_Forward]):
     """Records what the first ReLUs of the cell's operations read, and passes the cell's output on."""
 
     def __init__(self, cell: FoldedCell):

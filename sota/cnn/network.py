@@ -6,17 +6,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from foresight_ext.functional import of_kind
 from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork
 from foresight_ext.training.spec import TrainedNetwork
 from sota.cnn.candidates import NODES
 from sota.cnn.folded import FoldedCell, folded_kernels
 from sota.cnn.notation import Genotype
 from sota.cnn.operations import BUILDERS, preprocessing
-from sota.cnn.skeleton import Skeleton
+from sota.cnn.skeleton import Cell, Skeleton
 from sota.cnn.stems import CifarStem, ImageNetStem, Stem
 
 
-class DiscreteCell(nn.Module):
+class DiscreteCell(Cell):
     """A cell of a genotype: two operations a node. `operations[2n]` and `[2n + 1]` end in node n."""
 
     def __init__(
@@ -130,7 +131,7 @@ class DartsNetwork(Skeleton, KernelNetwork, TrainedNetwork):
         one_each = ((1.0,),) * (2 * len(NODES))
         cells = [
             FoldedCell(cell, [[op] for op in cell.operations], cell.incoming(), lambda mixing: mixing)
-            for cell in self.cells
+            for cell in of_kind(DiscreteCell, self.cells)
         ]
         [kernel] = folded_kernels(self.stem, cells, x, [one_each], new_kernel)
         return kernel

@@ -7,7 +7,7 @@ import torch
 
 from foresight_ext.measures.complexity import Complexity, complexity
 from sota.cnn.candidates import CELL_TYPES, CONCAT, NODES
-from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
+from sota.cnn.network import NetworkCIFAR, NetworkImageNet
 from sota.cnn.notation import Genotype
 
 
@@ -15,7 +15,7 @@ class Setting(NamedTuple):
     """A data set and the network trained on it."""
 
     dataset: str
-    network: type[DartsNetwork]
+    network: type[NetworkCIFAR] | type[NetworkImageNet]
     channels: int
     layers: int
     classes: int
@@ -51,7 +51,8 @@ def _operation(operation: str, cell: str, strided: bool, setting: Setting) -> Co
     """What an operation adds to a network, all cells of that type together."""
     # the last node may read the cell's inputs, with stride 2 in reduction cells, as well as a node
     edges = (*_NO_EDGES[:-1], (operation, 0 if strided else 2))
-    with_it, without = (_measure(_EMPTY._replace(**{cell: edges}), setting), _measure(_EMPTY, setting))
+    alone = _EMPTY._replace(normal=edges) if cell == "normal" else _EMPTY._replace(reduce=edges)
+    with_it, without = _measure(alone, setting), _measure(_EMPTY, setting)
     return Complexity(*(larger - smaller for larger, smaller in zip(with_it, without)))
 
 

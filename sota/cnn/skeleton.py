@@ -8,6 +8,14 @@ from sota.cnn.candidates import NODES
 from sota.cnn.stems import Stem
 
 
+class Cell(nn.Module):
+    """A cell of a supernet or a network: what its two inputs pass, and whether it halves the image."""
+
+    older: nn.Module
+    newer: nn.Module
+    reduction: bool
+
+
 class Skeleton(nn.Module):
     """Stem, cells of C channels, pooling, classifier; a reduction at a third and at two thirds of the cells.
 
@@ -19,7 +27,7 @@ class Skeleton(nn.Module):
     cells: nn.ModuleList
 
     def build_cells(
-        self, stem: Stem, channels: int, layers: int, make_cell: Callable[..., nn.Module]
+        self, stem: Stem, channels: int, layers: int, make_cell: Callable[..., Cell]
     ) -> list[int]:
         """Build the cells, and return the channels that come out of each.
 

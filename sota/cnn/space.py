@@ -95,7 +95,7 @@ def _kept(node: int, rows: Mixing, candidates: tuple[tuple[str, ...], ...]) -> l
     best = []
     for edge, source in INCOMING[node]:
         weights = {name: w for name, w in zip(candidates[edge], rows[edge]) if name != "none"}
-        name = max(weights, key=weights.get)
+        name = max(weights, key=weights.__getitem__)
         best.append((weights[name], name, source))
     best.sort(key=lambda one: -one[0])
     return [(name, source) for _, name, source in best[:KEPT_EDGES]]

@@ -6,19 +6,20 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from foresight_ext.functional import of_kind
 from foresight_ext.supernets.kernel import AgreementKernel
 from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet
 from sota.cnn.candidates import CANDIDATES, CELL_TYPES, EDGES, INCOMING, NODES
 from sota.cnn.folded import FoldedCell, folded_kernels
 from sota.cnn.operations import BUILDERS, preprocessing
-from sota.cnn.skeleton import Skeleton
+from sota.cnn.skeleton import Cell, Skeleton
 from sota.cnn.stems import CifarStem, Stem
 
 _POOLS = ("max_pool_3x3", "avg_pool_3x3")
 KEPT_EDGES = 2
 
 
-class SearchCell(nn.Module):
+class SearchCell(Cell):
     """A cell; `edges[e][o]` is operation o on edge e. No batch norm is affine; pooling has one behind it.
 
     `candidates` are the operations' names on each edge, by cell type.
@@ -43,11 +44,12 @@ class SearchCell(nn.Module):
 
     def forward(self, older: Tensor, newer: Tensor, rows: Mixing) -> Tensor:
         states: list[Tensor] = [self.older(older), self.newer(newer)]
+        edges = of_kind(nn.ModuleList, self.edges)
         for node in NODES:
             terms = [
                 weight * operation(states[source])
                 for edge, source in INCOMING[node]
-                for weight, operation in zip(rows[edge], self.edges[edge])
+                for weight, operation in zip(rows[edge], edges[edge])
                 if weight
             ]
             states.append(sum(terms) if terms else self.empty_node(states))
@@ -100,6 +102,7 @@ class DartsSupernet(Skeleton, Supernet):
 
     def forward(self, x: Tensor, mixing: Mixing) -> Tensor:
         def run_cell(cell: nn.Module, older: Tensor, newer: Tensor) -> Tensor:
+            assert isinstance(cell, SearchCell)
             return cell(older, newer, _ROWS[cell.reduction](mixing))
 
         return self.run(x, run_cell)
@@ -115,7 +118,10 @@ class DartsSupernet(Skeleton, Supernet):
     def kernels(
         self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
     ) -> list[AgreementKernel]:
-        cells = [FoldedCell(cell, cell.edges, INCOMING, _ROWS[cell.reduction]) for cell in self.cells]
+        cells = [
+            FoldedCell(cell, of_kind(nn.ModuleList, cell.edges), INCOMING, _ROWS[cell.reduction])
+            for cell in of_kind(SearchCell, self.cells)
+        ]
         return folded_kernels(self.stem, cells, x, mixings, new_kernel)
 
 

@@ -6,6 +6,7 @@ Several GPUs: --nproc_per_node N, or torchrun ... -m sota.cnn.train on each of s
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.options import add_training_options, images_of, recipe_of
@@ -83,15 +84,13 @@ def spec_of(options: argparse.Namespace, batch_size: int | None) -> "TrainSpec":
     return darts_spec(options, darts_recipe(options, batch_size), NetworkCIFAR, usual=32)
 
 
-def darts_recipe(options: argparse.Namespace, batch_size: int, **more: float) -> "Recipe":
-    """The recipe that the options of add_network_options ask for, and what they do not know."""
-    return recipe_of(
-        options,
-        batch_size,
+def darts_recipe(options: argparse.Namespace, batch_size: int) -> "Recipe":
+    """The recipe that the options of a training and of add_network_options ask for."""
+    return replace(
+        recipe_of(options, batch_size),
         auxiliary_weight=options.auxiliary_weight,
         drop_path_prob=options.drop_path_prob,
         cutout_length=options.cutout_length if options.cutout else 0,
-        **more,
     )
 
 

@@ -7,6 +7,7 @@ DIR has train/ and val/ with class folders, or imagenet-train-256.h5 and imagene
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.options import add_training_options
@@ -45,12 +46,15 @@ def images_of(options: argparse.Namespace) -> ImageNetSettings:
     return ImageNetSettings(options.data, options.crop_size, options.workers)
 
 
-def spec_of(options: argparse.Namespace, batch_size: int) -> "TrainSpec":
+def spec_of(options: argparse.Namespace, batch_size: int | None) -> "TrainSpec":
     """How the options train a network on ImageNet."""
     from sota.cnn.network import NetworkImageNet
 
-    more = {"decay": options.decay, "label_smoothing": options.label_smoothing}
-    return darts_spec(options, darts_recipe(options, batch_size, **more), NetworkImageNet, usual=224)
+    assert batch_size is not None  # the option has a default
+    recipe = replace(
+        darts_recipe(options, batch_size), decay=options.decay, label_smoothing=options.label_smoothing
+    )
+    return darts_spec(options, recipe, NetworkImageNet, usual=224)
 
 
 def _add_options(parser: Parser, batch_option: str) -> None:
