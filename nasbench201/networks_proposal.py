@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.options import compute_of, images_of, place_of, search_settings_of
@@ -33,7 +34,7 @@ def _run(options: argparse.Namespace) -> "SearchRun":
     from foresight_ext.search.run import SearchRun
     from nasbench201.space import NASBench201Space
 
-    space = NASBench201Space(options.init_channels, options.cells)
+    space = NASBench201Space(**asdict(train.skeleton_of(options)))
     space.train_spec = train.spec_of(options, options.train_batch_size)
     missing = (
         f"put {' or '.join(PTH_NAMES)} or a *nasbench201*.csv into {DATA_FOLDER}, or give --benchmark FILE"

@@ -28,7 +28,7 @@ from foresight_ext.runs.progress import Progress
 from nasbench201.benchmark import DATA_FOLDER, Benchmark, add_benchmark_option, find_benchmark
 from nasbench201.genotype import SPACE_SIZE
 from nasbench201.scoring import Result, ScoringSettings, Task, correlations, minibatch, results, sampled
-from nasbench201.train import add_skeleton_options
+from nasbench201.train import add_skeleton_options, skeleton_of
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.measures.proxy import Proxy
@@ -49,7 +49,7 @@ class _Scoring:
 
         self.options = options
         self.settings = ScoringSettings(
-            options.seed, images_of(options), options.batch_size, options.init_channels, options.cells
+            options.seed, images_of(options), options.batch_size, skeleton_of(options)
         )
         self.asked = [PROXIES.get(name) for name in options.metrics]
         # what scores a network alone: a combination is made of its parts' scores

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 from foresight_ext.errors import UserError
 from foresight_ext.images.source import ImageSettings
 from nasbench201.genotype import EDGES, OPERATIONS, SPACE_SIZE, format_genotype
+from nasbench201.settings import SkeletonSettings
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     import torch
@@ -30,7 +31,7 @@ Result = tuple[str, dict[str, tuple[float, float]]]
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What makes the scores: one minibatch of `batch_size` images for all networks of that skeleton.
+    """What makes the scores: one minibatch of `batch_size` images for all networks of a skeleton.
 
     `seed` draws the minibatch, the networks' weights and the sample.
     """
@@ -38,13 +39,12 @@ class ScoringSettings:
     seed: int = 0
     images: ImageSettings = field(default_factory=ImageSettings)
     batch_size: int = 64
-    init_channels: int = 16
-    cells: int = 5
+    skeleton: SkeletonSettings = field(default_factory=SkeletonSettings)
 
     def as_written(self) -> dict[str, Any]:
         """The settings by the names of their options, for config.json."""
-        names = ("seed", "batch_size", "init_channels", "cells")
-        return {**{name: getattr(self, name) for name in names}, **self.images.settings()}
+        size = asdict(self.skeleton)
+        return {"seed": self.seed, "batch_size": self.batch_size, **size, **self.images.settings()}
 
 
 def sampled(seed: int, count: int) -> list[str]:
@@ -67,7 +67,7 @@ def score_one(settings: ScoringSettings, batch: "Batch", task: Task) -> Result:
     assert batch.images is not None  # as `minibatch` makes it
     with seeded(mixed_seed(settings.seed, *architecture.encode())):
         network = NASBench201Network(
-            architecture, settings.init_channels, settings.cells, batch.images.classes
+            architecture, settings.skeleton.init_channels, settings.skeleton.cells, batch.images.classes
         )
     network.to(batch.inputs.device)
     found = {}

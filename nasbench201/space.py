@@ -1,5 +1,6 @@
 """NAS-Bench-201 as a search space: supernet, mixing, genotype and network for the shared search."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Mixing, softmax_mixing
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
 from nasbench201.network import NASBench201Network
+from nasbench201.settings import SkeletonSettings
 from nasbench201.supernet import NASBench201Supernet
 from nasbench201.visualize import cell_of
 
@@ -20,17 +22,16 @@ class NASBench201Space(Space):
     new_pass_for_each_batch = True
 
     def __init__(self, init_channels: int = 16, cells: int = 5):
-        self.init_channels = init_channels
-        self.cells_per_stage = cells
+        self.skeleton = SkeletonSettings(init_channels, cells)
 
     def settings(self) -> dict[str, Any]:
-        return {"init_channels": self.init_channels, "cells": self.cells_per_stage}
+        return asdict(self.skeleton)
 
     def smallest(self) -> "NASBench201Space":
         return NASBench201Space(init_channels=2, cells=1)
 
     def build_supernet(self, classes: int, images: int = 3) -> NASBench201Supernet:
-        return NASBench201Supernet(self.init_channels, self.cells_per_stage, classes, images)
+        return NASBench201Supernet(self.skeleton.init_channels, self.skeleton.cells, classes, images)
 
     def begin(self, classes: int) -> tuple[NASBench201Supernet, Mixing]:
         supernet = self.build_supernet(classes)
@@ -48,7 +49,7 @@ class NASBench201Space(Space):
         return format_genotype([OPERATIONS[row.index(1.0)] for row in mixing])
 
     def build_network(self, genotype: str, classes: int) -> NASBench201Network:
-        return NASBench201Network(genotype, self.init_channels, self.cells_per_stage, classes)
+        return NASBench201Network(genotype, self.skeleton.init_channels, self.skeleton.cells, classes)
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         return (cell_of(genotype),)

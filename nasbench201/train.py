@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.options import add_training_options, images_of, recipe_of
@@ -11,6 +11,7 @@ from foresight_ext.commands.parser import Parser, entry_point, whole_number
 from foresight_ext.commands.train import TrainCommand
 from foresight_ext.runs.results import BEST
 from nasbench201.genotype import parse_genotype
+from nasbench201.settings import SkeletonSettings
 from nasbench201.visualize import find_genotype
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -19,8 +20,21 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
 
 def add_skeleton_options(parser: Parser) -> None:
     """The size of NAS-Bench-201's networks."""
-    parser.option("--init_channels", type=whole_number(1), default=16, help="channels of the first cells (C)")
-    parser.option("--cells", type=whole_number(1), default=5, help="cells in each of the three stages (N)")
+    usual = SkeletonSettings()
+    parser.option(
+        "--init_channels",
+        type=whole_number(1),
+        default=usual.init_channels,
+        help="channels of the first cells (C)",
+    )
+    parser.option(
+        "--cells", type=whole_number(1), default=usual.cells, help="cells in each of the three stages (N)"
+    )
+
+
+def skeleton_of(options: argparse.Namespace) -> SkeletonSettings:
+    """What add_skeleton_options asked."""
+    return SkeletonSettings(options.init_channels, options.cells)
 
 
 def add_recipe_options(parser: Parser, batch_option: str) -> None:
@@ -42,11 +56,11 @@ def spec_of(options: argparse.Namespace, batch_size: int | None) -> "TrainSpec":
     from nasbench201.network import NASBench201Network
 
     assert batch_size is not None  # the option has a default
-    channels, cells = options.init_channels, options.cells
+    size = skeleton_of(options)
     return TrainSpec(
-        lambda genotype, classes: NASBench201Network(genotype, channels, cells, classes),
+        lambda genotype, classes: NASBench201Network(genotype, size.init_channels, size.cells, classes),
         replace(recipe_of(options, batch_size), nesterov=options.momentum > 0),
-        {"init_channels": channels, "cells": cells},
+        asdict(size),
     )
 
 

@@ -1,5 +1,6 @@
 """The DARTS spaces S1 to S6 as search spaces: supernet, draws, genotype and network for the shared search."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from foresight_ext.supernets.supernet import Mixing, softmax_mixing
 from sota.cnn.candidates import CANDIDATES, CONCAT, EDGES, INCOMING, NODES
 from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
 from sota.cnn.notation import Genotype, format_genotype, parse_genotype
+from sota.cnn.settings import SearchSkeleton
 from sota.cnn.stems import ImageNetStem
 from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
 from sota.cnn.visualize import cells_of
@@ -23,17 +25,16 @@ class DartsSpace(Space):
 
     def __init__(self, name: str = "s5", search_channels: int = 16, search_layers: int = 8):
         self.name = name
-        self.search_channels = search_channels
-        self.search_layers = search_layers
+        self.skeleton = SearchSkeleton(search_channels, search_layers)
 
     def settings(self) -> dict[str, Any]:
-        return {"search_channels": self.search_channels, "search_layers": self.search_layers}
+        return asdict(self.skeleton)
 
     def smallest(self) -> "DartsSpace":
         return type(self)(self.name, search_channels=2, search_layers=3)
 
     def build_supernet(self, classes: int) -> DartsSupernet:
-        return DartsSupernet(self.name, self.search_channels, self.search_layers, classes)
+        return DartsSupernet(self.name, self.skeleton.search_channels, self.skeleton.search_layers, classes)
 
     def begin(self, classes: int) -> tuple[DartsSupernet, Mixing]:
         self._classes = classes
@@ -61,7 +62,9 @@ class DartsSpace(Space):
 
     def build_network(self, genotype: str, classes: int) -> DartsNetwork:
         parsed = parse_genotype(genotype)
-        return NetworkCIFAR(parsed, self.search_channels, self.search_layers, classes, auxiliary=False)
+        return NetworkCIFAR(
+            parsed, self.skeleton.search_channels, self.skeleton.search_layers, classes, auxiliary=False
+        )
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         return cells_of(parse_genotype(genotype), self.name)
@@ -74,7 +77,9 @@ class DartsImageNetSpace(DartsSpace):
     """
 
     def build_supernet(self, classes: int) -> DartsSupernet:
-        return DartsSupernet(self.name, self.search_channels, self.search_layers, classes, ImageNetStem)
+        return DartsSupernet(
+            self.name, self.skeleton.search_channels, self.skeleton.search_layers, classes, ImageNetStem
+        )
 
     def search_images(self, images: int) -> int:
         return images
@@ -84,7 +89,9 @@ class DartsImageNetSpace(DartsSpace):
 
     def build_network(self, genotype: str, classes: int) -> DartsNetwork:
         parsed = parse_genotype(genotype)
-        return NetworkImageNet(parsed, self.search_channels, self.search_layers, classes, auxiliary=False)
+        return NetworkImageNet(
+            parsed, self.skeleton.search_channels, self.skeleton.search_layers, classes, auxiliary=False
+        )
 
 
 def _kept(node: int, rows: Mixing, candidates: tuple[tuple[str, ...], ...]) -> list[tuple[str, int]]:

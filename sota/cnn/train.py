@@ -6,7 +6,7 @@ Several GPUs: --nproc_per_node N, or torchrun ... -m sota.cnn.train on each of s
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.options import add_training_options, images_of, recipe_of
@@ -16,6 +16,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.runs.results import BEST
 from sota.cnn.genotypes import ARCHITECTURES, find_genotype
 from sota.cnn.notation import Genotype, format_genotype, parse_genotype
+from sota.cnn.settings import TrainedSkeleton
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from torch import nn
@@ -28,6 +29,7 @@ ARCH = (
     f"a name of sota/cnn/genotypes.py, a run folder with its {BEST}, or a JSON file",
 )
 BATCH_SIZE = 96
+TRAINED = TrainedSkeleton()
 DIGITS_BATCH_SIZE = 16  # digits has 1,437 training images, of which 96 at once would make 15 steps an epoch
 
 
@@ -46,19 +48,21 @@ def add_recipe_options(parser: Parser, batch_option: str) -> None:
 
 def add_network_options(
     parser: Parser,
-    channels: int = 36,
-    layers: int = 20,
+    usual: TrainedSkeleton = TRAINED,
     cutout: bool = True,
     drop_path_prob: float = 0.2,
     image_size: int = 32,
 ) -> None:
     """The options of the network that is trained, and of what DARTS adds to the recipe."""
     parser.option(
-        "--init_channels", type=whole_number(2), default=channels, help="channels of the trained network (C)"
+        "--init_channels",
+        type=whole_number(2),
+        default=usual.init_channels,
+        help="channels of the trained network (C)",
     )
-    parser.option("--layers", type=whole_number(1), default=layers, help="cells of the trained network")
+    parser.option("--layers", type=whole_number(1), default=usual.layers, help="cells of the trained network")
     head = f"train with the auxiliary head, for images of about {image_size} pixels"
-    add_switch(parser, "auxiliary", default=True, help=head)
+    add_switch(parser, "auxiliary", default=usual.auxiliary, help=head)
     parser.option(
         "--auxiliary_weight",
         type=real_number(lambda value: value >= 0, "from 0 on"),
@@ -100,18 +104,17 @@ def darts_spec(
     """How a network in one of its shapes is trained, which is for images of about `usual` pixels a side."""
     from foresight_ext.training.spec import TrainSpec
 
-    names = ("init_channels", "layers", "auxiliary")
-    size = {name: getattr(options, name) for name in names}
+    size = TrainedSkeleton(options.init_channels, options.layers, options.auxiliary)
 
     def build(genotype: Genotype, classes: int) -> "nn.Module":
-        return network(genotype, options.init_channels, options.layers, classes, options.auxiliary)
+        return network(genotype, size.init_channels, size.layers, classes, size.auxiliary)
 
     def check(side: int) -> None:
         # architectures differ in their operations, which fit or not as one
         some = ARCHITECTURES.get(next(iter(ARCHITECTURES)))
-        check_image_size(lambda: build(some, 2), side, options.auxiliary, usual)
+        check_image_size(lambda: build(some, 2), side, size.auxiliary, usual)
 
-    return TrainSpec(lambda text, classes: build(parse_genotype(text), classes), recipe, size, check)
+    return TrainSpec(lambda text, classes: build(parse_genotype(text), classes), recipe, asdict(size), check)
 
 
 def check_image_size(build: Callable[[], "nn.Module"], size: int, auxiliary: bool, usual: int) -> None:

@@ -14,6 +14,7 @@ from foresight_ext.commands.options import add_training_options
 from foresight_ext.commands.parser import Parser, entry_point, real_number, whole_number
 from foresight_ext.commands.train import TrainCommand
 from foresight_ext.images.source import ImageNetSettings
+from sota.cnn.settings import TrainedSkeleton
 from sota.cnn.train import ARCH, add_network_options, darts_recipe, darts_spec, find
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -25,7 +26,7 @@ def add_recipe_options(parser: Parser, batch_option: str) -> None:
     add_training_options(
         parser, epochs=250, learning_rate=0.1, batch_size=128, batch_option=batch_option, weight_decay=3e-5
     )
-    add_network_options(parser, channels=48, layers=14, cutout=False, drop_path_prob=0.0, image_size=224)
+    add_network_options(parser, TrainedSkeleton(48, 14), cutout=False, drop_path_prob=0.0, image_size=224)
     above_0 = real_number(lambda value: value > 0, "above 0")
     parser.option("--decay", type=above_0, default=0.97, help="factor of the learning rate after every epoch")
     parser.option(

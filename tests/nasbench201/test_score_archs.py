@@ -22,6 +22,7 @@ from nasbench201.benchmark import BENCHMARKED, Benchmark
 from nasbench201.genotype import SPACE_SIZE
 from nasbench201.score_archs import main
 from nasbench201.scoring import ScoringSettings, correlations, minibatch, sampled, score_one
+from nasbench201.settings import SkeletonSettings
 from tests import running as commands
 from tests.running import class_folders, interrupted, read
 
@@ -158,7 +159,7 @@ def test_processes_change_no_score(tmp_path):
 def test_scores_are_those_of_the_proxies(tmp_path):
     """Recomputed apart: weights from seed and architecture, minibatch from the seed."""
     done(tmp_path, "--metrics=jacob,synflow", "--sample=2")
-    settings = ScoringSettings(0, ImageSettings("digits"), batch_size=8, init_channels=2, cells=1)
+    settings = ScoringSettings(0, ImageSettings("digits"), 8, SkeletonSettings(init_channels=2, cells=1))
     batch = minibatch(settings, torch.device("cpu"))
     for row in rows(tmp_path / NAME):
         _, found = score_one(settings, batch, (row["architecture"], ("synflow", "jacob")))
