@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from foresight_ext.errors import UserError
@@ -33,13 +34,13 @@ class Folded(NamedTuple):
         shape = (conv.stride, conv.padding, conv.dilation, conv.groups)
         if bn is None:
             return cls(conv.weight, conv.bias, *shape)
-        if not isinstance(bn, nn.BatchNorm2d):
-            raise UserError(f"{bn} can't be folded: it must be a BatchNorm2d")
+        if not isinstance(bn, _BatchNorm):
+            raise UserError(f"{bn} can't be folded: it must be a batch norm")
         kernel, bias = _fused(conv.weight, conv.bias, bn)
         return cls(kernel, bias, *shape)
 
     @classmethod
-    def of_kernel(cls, kernel: Tensor, bn: nn.BatchNorm2d, stride: int) -> "Folded":
+    def of_kernel(cls, kernel: Tensor, bn: _BatchNorm, stride: int) -> "Folded":
         """Fold the convolution of a kernel (out x in x k x k), without bias and padding."""
         return cls(*_fused(kernel, None, bn), (stride, stride), (0, 0))
 
@@ -54,7 +55,7 @@ class Folded(NamedTuple):
         return F.conv2d(x, *self)
 
 
-def running_statistics(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def running_statistics(bn: _BatchNorm) -> tuple[Tensor, Tensor]:
     """Mean and variance of the channels in evaluation mode; UserError if there are none."""
     mean, variance = bn.running_mean, bn.running_var
     if mean is None or variance is None:
@@ -62,6 +63,6 @@ def running_statistics(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _fused(kernel: Tensor, bias: Tensor | None, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _fused(kernel: Tensor, bias: Tensor | None, bn: _BatchNorm) -> tuple[Tensor, Tensor]:
     mean, variance = running_statistics(bn)
     return fuse_conv_bn_weights(kernel, bias, mean, variance, bn.eps, bn.weight, bn.bias)

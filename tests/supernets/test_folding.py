@@ -58,6 +58,11 @@ def test_other_convolutions_are_refused_by_name(conv):
     assert str(error.value).startswith(f"{conv} can't be folded: ")
 
 
+def test_what_is_no_batch_norm_is_refused_by_name():
+    with pytest.raises(UserError, match=r"ReLU\(\) can't be folded: it must be a batch norm"):
+        Folded.of(nn.Conv2d(2, 2, 1), nn.ReLU())
+
+
 def test_a_batch_norm_without_statistics_is_refused_by_name():
     with pytest.raises(UserError, match="BatchNorm2d.* can't be folded: it has no running statistics"):
         Folded.of(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False))
