@@ -25,6 +25,7 @@ case "$*" in
     "-m pip --version") exit "${{NO_PIP:-0}}" ;;
     "-m pip install "*) echo "${{PIP_SAYS:-}}"; exit "${{PIP_EXIT:-0}}" ;;
     "-m ruff "*) exit "${{RUFF_EXIT:-0}}" ;;
+    "-m mypy "*) exit 0 ;;
     "-m pytest"*) echo "pytest in $PWD"; exit 0 ;;
     *) printf '%s\\n' "$$" "$PWD" "$PYTHONPATH" "$@"; exit 7 ;;
 esac
@@ -299,7 +300,7 @@ def test_run_sh_announces_and_goes_on_after_a_failure(project):
     project.add_python(".venv/bin/python")
     result = project.run(project.root / "tests/run.sh", "-k", "x", RUFF_EXIT="1")
     assert result.returncode == 1
-    assert re.findall("^== (.*)", result.stdout, re.M) == ["ruff", "shellcheck", "pytest"]
+    assert re.findall("^== (.*)", result.stdout, re.M) == ["ruff", "shellcheck", "mypy", "pytest"]
     assert "exp_scripts/environment.sh" in result.stdout
     assert f"pytest in {project.root}\n" in result.stdout
     assert re.search(r"^-m pytest .* -k x$", project.calls, re.M)
