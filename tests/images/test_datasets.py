@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import socket
 import urllib.request
 from collections.abc import Callable
@@ -347,3 +348,71 @@ def test_a_damaged_image(tmp_path, workers, name, damage, told):
     Image.fromarray(pixels(40, 40, 3)).save(path.with_name("intact.png"))
     data = load("folder", Request(tmp_path, workers=workers))
     assert fault_of(data.fetch, torch.arange(2)).startswith(f"{path} {told or 'cannot be read as an image'}")
+
+
+# ---- what lies about in folders, and pictures of more than 8 bits
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path):
+    write_folder(tmp_path / "train")
+    expected = load("folder", Request(tmp_path))
+    first = next(path for path in sorted((tmp_path / "train").rglob("*.*")) if path.is_file())
+    for name in (".ipynb_checkpoints", "._junk"):
+        (tmp_path / "train" / name).mkdir()
+        (first.parent / name).mkdir()
+        shutil.copy(first, first.parent / name / first.name)
+        shutil.copy(first, tmp_path / "train" / name / first.name)
+    for name in (f"._{first.name}", ".DS_Store", "Thumbs.db"):
+        (first.parent / name).write_bytes(b"no image")
+        (tmp_path / "train" / name).write_bytes(b"no image")
+    found = load("folder", Request(tmp_path))
+    assert (found.classes, found.labels.tolist()) == (expected.classes, expected.labels.tolist())
+    assert found.fetch.files == expected.fetch.files
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    assert len(load("folder", Request(tmp_path, "test"))) == len(found)
+
+
+def test_a_class_of_hidden_files_alone_is_told(tmp_path):
+    write_folder(tmp_path / "train")
+    (tmp_path / "train/cow").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "train/cow/._one.png")
+    assert "Found nothing but hidden files in some class folder" in fault_of(
+        load, "folder", Request(tmp_path)
+    )
+
+
+RAMP = np.linspace(0, 1, 32)
+
+
+def ramp(path, mode):
+    """A ramp from black to white, 32 pixels wide, in a mode of Pillow's."""
+    if mode == "8":
+        Image.fromarray((RAMP * 255).round().astype(np.uint8)[None].repeat(32, 0)).save(path)
+    elif mode == "16":
+        Image.fromarray((RAMP * 65535).round().astype(np.uint16)[None].repeat(32, 0)).save(path)
+    elif mode == "I":
+        Image.fromarray((RAMP * 1e9).astype(np.int32)[None].repeat(32, 0)).save(path)
+    else:
+        Image.fromarray(RAMP.astype(np.float32)[None].repeat(32, 0)).save(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_are_the_same_picture_as_eight(tmp_path, suffix):
+    folder = tmp_path / "train/a"
+    folder.mkdir(parents=True)
+    ramp(folder / f"0.{suffix}", "16")
+    ramp(folder / f"1.{suffix}", "8")
+    images = load("folder", Request(tmp_path))
+    first, second = images.fetch(torch.arange(2)).int()
+    assert len(first.unique()) == 32
+    assert (first - second).abs().max() <= 1
+
+
+@pytest.mark.parametrize("mode, told", [("I", "32-bit whole numbers"), ("F", "32-bit fractions")])
+def test_pictures_without_a_known_scale_are_told_by_name(tmp_path, mode, told):
+    folder = tmp_path / "train/a"
+    folder.mkdir(parents=True)
+    ramp(folder / "0.tiff", mode)
+    images = load("folder", Request(tmp_path))
+    fault = fault_of(images.fetch, torch.arange(1))
+    assert fault.startswith(f"{folder / '0.tiff'} holds {told}, whose scale is unknown")
