@@ -1,18 +1,23 @@
 """Networks as functions of weights and buffers that are not their own; their modes and hooks are put back."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_leaves
+
+from foresight_ext.errors import UserError
 
 # the layers whose weights proxies look at
 LAYERS = (nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 Weights = dict[str, Tensor]
+# stands in for nothing to enter
+NOBODY: AbstractContextManager[Any] = nullcontext()
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
@@ -41,13 +46,66 @@ def layer_weights(network: nn.Module, state: Weights) -> list[Tensor]:
     return [state[f"{name}.weight" if name else "weight"] for name in layers]
 
 
+class PairNetwork(nn.Module):
+    """A network that in training mode returns its logits and an auxiliary head's (None without one)."""
+
+
+class Chosen(nn.Module):
+    """A network whose logits are one of the things that it returns.
+
+    `output` is an index, a key (of a mapping, or an attribute's name) or a function of what it returns.
+    """
+
+    def __init__(self, network: nn.Module, output: int | str | Callable[[Any], Tensor]):
+        super().__init__()
+        self.network = network
+        self.output = output
+        self.training = network.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        returned = self.network(x)
+        try:
+            if callable(self.output):
+                found = self.output(returned)
+            elif isinstance(self.output, str) and not isinstance(returned, Mapping):
+                found = getattr(returned, self.output)
+            else:
+                found = returned[self.output]
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise UserError(f"output={self.output!r}: the network returned {_described(returned)}") from error
+        return only_logits(self, found)
+
+
+def only_logits(network: nn.Module, returned: Any) -> Tensor:
+    """The logits that a network returned; UserError if it is not clear which they are."""
+    if isinstance(returned, Tensor):
+        return returned
+    if isinstance(network, PairNetwork) and isinstance(returned, tuple):
+        return only_logits(nn.Identity(), returned[0])
+    raise UserError(
+        f"the network returned {_described(returned)}: it must return its logits alone, or find_measures be "
+        "told which they are by output= (an index, a key or a function)"
+    )
+
+
+def _described(returned: Any) -> str:
+    """What was returned, by kinds and shapes."""
+    if isinstance(returned, Tensor):
+        return f"a tensor of {' x '.join(map(str, returned.shape)) or 'one number'}"
+    if isinstance(returned, Mapping):
+        return "a mapping of " + ", ".join(f"{key}: {_described(one)}" for key, one in returned.items())
+    if isinstance(returned, (tuple, list)):
+        return f"a {type(returned).__name__} of " + ", ".join(map(_described, returned))
+    return f"a {type(returned).__name__}"
+
+
 def logits(network: nn.Module, state: Weights, x: Tensor) -> Tensor:
     """The network's output (B x classes) on its state for images x (B x C x H x W).
 
-    Where a network returns several (DARTS networks in training mode: the auxiliary head's), the first.
+    UserError if it returns other things than its logits.
     """
-    output = functional_call(network, state, (x,), tie_weights=False)  # the state has all names
-    return output[0] if isinstance(output, tuple) else output
+    # the state has all names
+    return only_logits(network, functional_call(network, state, (x,), tie_weights=False))
 
 
 @contextmanager
@@ -102,3 +160,51 @@ def added(terms: Iterable[Tensor]) -> Tensor:
     total = sum(terms)
     assert isinstance(total, Tensor)
     return total
+
+
+def taking_part(
+    network: nn.Module, x: Tensor, watching: AbstractContextManager[Any] = NOBODY
+) -> set[nn.Parameter]:
+    """The parameters of modules that run on images x in evaluation mode, and those the result depends on.
+
+    The latter belong to modules whose parent uses their weights without calling them, as attention does; they
+    are looked for, by a backward pass, where there are modules that do not run. In a supernet that depends on
+    its mixing. `watching` is entered while the network runs.
+    """
+    ran: set[nn.Parameter] = set()
+
+    def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        ran.update(module.parameters(recurse=False))
+
+    with (
+        torch.no_grad(),
+        mode(network, False),
+        hooks(network, nn.Module, count),
+        watching,
+        _attention_in_parts(),
+    ):
+        network(x)
+    others = {name: one for name, one in network.named_parameters() if one not in ran}
+    if not others:
+        return ran
+    state = own_state(network)
+    sought = [state[name].requires_grad_() for name in others if state[name].is_floating_point()]
+    with torch.enable_grad(), mode(network, False):
+        result = functional_call(network, state, (x,), tie_weights=False)
+    parts = [part for part in tree_leaves(result) if isinstance(part, Tensor) and part.requires_grad]
+    if parts:
+        found = torch.autograd.grad(added(part.sum() for part in parts), sought, allow_unused=True)
+        used = {id(one) for one, gradient in zip(sought, found) if gradient is not None}
+        ran.update(parameter for name, parameter in others.items() if id(state[name]) in used)
+    return ran
+
+
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
+    """Let attention run as operations that are known one by one, not as a single one."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

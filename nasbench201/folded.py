@@ -159,6 +159,7 @@ class _LastStep(Step[_Forward]):
         bn = self.bn
         x = F.batch_norm(state.input.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         state.kernel.add(x, relus=1)
+        state.kernel.end(x)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from foresight_ext.functional import hooks, mode
+from foresight_ext.functional import taking_part
 
 
 class Complexity(NamedTuple):
@@ -42,16 +42,9 @@ class _Operations(TorchDispatchMode):
         return result
 
 
-@torch.no_grad()
 def what_runs(network: nn.Module, x: Tensor) -> Complexity:
-    """The same of the modules that run on one image x (1 x C x H x W): a supernet's depend on its mixing."""
-    parameters: set[nn.Parameter] = set()
-
-    def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        parameters.update(module.parameters(recurse=False))
-
+    """The same of what takes part for an image x (1 x C x H x W), in a supernet under its mixing."""
     counter = _Operations()
-    with mode(network, False), hooks(network, nn.Module, count), counter:
-        network(x)
+    parameters = taking_part(network, x, counter)
     # PyTorch's formulas take a multiplication and an addition for two operations
     return Complexity(sum(weight.numel() for weight in parameters), counter.total // 2)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from foresight_ext.functional import LAYERS, gradients, hooks, layer_weights, logits, mode, own_state
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.layers import LayerProxy, Loss, in_pieces
+from foresight_ext.measures.layers import LayerProxy, Loss, in_pieces, piece_loss
 
 
 class Fisher(LayerProxy):
@@ -30,18 +30,31 @@ class Fisher(LayerProxy):
         layers = [module for module in network.modules() if isinstance(module, LAYERS)]
         channels = {layer: weight.new_zeros(len(weight)) for layer, weight in zip(layers, weights)}
         outputs: list[tuple[nn.Conv2d | nn.Linear, Tensor]] = []
+        versions: list[int] = []  # of the outputs, which operations in place raise
+        copied = False
 
-        def record(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def record(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             outputs.append((layer, output))
+            versions.append(output._version)
+            return output.clone() if copied else None
 
         with mode(network, True), hooks(network, LAYERS, record):
             for piece in in_pieces(batch, pieces):
                 outputs.clear()
-                value = piece.share * loss(logits(network, state, piece.inputs), piece.targets)
+                versions.clear()
+                returned = logits(network, state, piece.inputs)
+                if not copied and versions != [output._version for _, output in outputs]:
+                    # what follows a layer works in place: on a copy of the layer's output from now on
+                    copied = True
+                    outputs.clear()
+                    returned = logits(network, state, piece.inputs)
+                value = piece_loss(loss, returned, piece)
                 found = gradients(value, [output for _, output in outputs])
                 for (layer, output), gradient in zip(outputs, found):
-                    # one position where the layer is linear
-                    change = (output.detach() * gradient).view(*output.shape[:2], -1).sum(dim=2)
+                    change = output.detach() * gradient
+                    # channels come second, but last where the layer is linear: on tokens these are two places
+                    change = change.movedim(-1, 1) if isinstance(layer, nn.Linear) else change
+                    change = change.flatten(2).sum(dim=2) if change.dim() > 2 else change
                     channels[layer] += change.square().sum(dim=0) * (0.5 / len(batch.inputs))
         return [
             channels[layer].view(-1, *[1] * (weight.dim() - 1)).expand_as(weight)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foresight_ext.errors import reason
-from foresight_ext.functional import BATCH_NORMS
+from foresight_ext.functional import BATCH_NORMS, only_logits
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.proxy import Proxy
@@ -53,8 +53,7 @@ class _Prunable(nn.Module):
         self.training = network.training
 
     def forward(self, x: Tensor) -> Tensor:
-        output = self.network(x)
-        return output[0] if isinstance(output, tuple) else output
+        return only_logits(self.network, self.network(x))
 
     def get_prunable_copy(self, bn: bool) -> nn.Module:
         copied = copy.deepcopy(self)

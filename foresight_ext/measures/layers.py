@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foresight_ext.errors import UserError
 from foresight_ext.functional import gradients, layer_weights, logits, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy
@@ -28,6 +29,23 @@ def in_pieces(batch: Batch, pieces: int) -> Iterator[Piece]:
     size = -(-len(batch.inputs) // pieces)
     for inputs, targets in zip(batch.inputs.split(size), batch.targets.split(size)):
         yield Piece(inputs, targets, len(inputs) / len(batch.inputs))
+
+
+def piece_loss(loss: Loss, outputs: Tensor, piece: Piece) -> Tensor:
+    """What a piece adds to the minibatch's loss: its share of a mean, all of a sum.
+
+    UserError if the loss is neither, since then the result would depend on the number of pieces.
+    """
+    value = loss(outputs, piece.targets)
+    if piece.share == 1:
+        return value
+    with torch.no_grad():
+        twice = loss(torch.cat((outputs, outputs)), torch.cat((piece.targets, piece.targets)))
+    if torch.allclose(twice, value, rtol=1e-3, equal_nan=True):
+        return piece.share * value
+    if torch.allclose(twice, 2 * value, rtol=1e-3):
+        return value
+    raise UserError("loss_fn must be a mean or a sum over the images where these are taken in pieces")
 
 
 class LayerProxy(Proxy):
@@ -61,7 +79,7 @@ def loss_gradients(
     weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
     sums = [torch.zeros_like(weight) for weight in weights]
     for piece in in_pieces(batch, pieces):
-        value = piece.share * loss(logits(network, state, piece.inputs), piece.targets)
+        value = piece_loss(loss, logits(network, state, piece.inputs), piece)
         for gradient_sum, gradient in zip(sums, gradients(value, weights)):
             gradient_sum.add_(gradient)
     return [weight.detach() for weight in weights], sums

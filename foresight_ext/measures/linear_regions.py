@@ -1,5 +1,6 @@
 """`linear_regions`: into how many linear pieces the network cuts the space of tiny images."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,6 +52,7 @@ def _count(network: nn.Module, tiny: Tensor) -> float:
     state = own_state(network)
     words: list[np.ndarray] = []  # one array for each ReLU that ran
     patterns: list[np.ndarray] = []
+    broken = torch.zeros((), dtype=torch.bool, device=tiny.device)
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         words.append(pack(fires(output).T))
@@ -58,9 +60,10 @@ def _count(network: nn.Module, tiny: Tensor) -> float:
     with mode(network, False), hooks(network, RELUS, record):
         for images in tiny.split(_BATCH_SIZE):
             words[:] = [np.zeros((1, len(images)), dtype=np.uint64)]  # without ReLUs there is one region
-            logits(network, state, images)
+            # NaN does not fire, so that its patterns would count as those of numbers
+            broken = broken | logits(network, state, images).isnan().any()
             patterns.append(np.concatenate(words))
-    return float(distinct(patterns).shape[1])
+    return float(torch.where(broken, math.nan, float(distinct(patterns).shape[1])))
 
 
 PROXY = LinearRegions()

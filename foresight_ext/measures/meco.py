@@ -1,5 +1,7 @@
 """`meco`: how independent the channels of all feature maps are, for one random image."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -27,12 +29,17 @@ class MeCo(Proxy):
     def score(self, network: nn.Module, batch: Batch) -> float:
         draw = torch.Generator("cpu").manual_seed(batch.seed)
         image = torch.randn(1, batch.inputs.shape[1], _SIDE, _SIDE, generator=draw, device="cpu")
-        smallest: dict[Tensor, Tensor] = {}  # by feature map
+        # by feature map; what an operation in place makes of one is another
+        smallest: dict[tuple[Tensor, int], Tensor] = {}
 
         def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if isinstance(output, Tensor) and output.dim() == 4 and output not in smallest:
+            if not isinstance(output, Tensor) or output.dim() != 4:
+                return
+            key = (output, output._version)
+            if key not in smallest:
                 matrix = correlation(output[0].flatten(1)).nan_to_num(0, 0, 0)
-                smallest[output] = eigenvalues(matrix)[0]
+                # a constant channel has no correlations, which counts as 0; a map that is NaN has no value
+                smallest[key] = torch.where(output.isnan().any().cpu(), math.nan, eigenvalues(matrix)[0])
 
         with hooks(network, nn.Module, record):
             logits(network, own_state(network), image.to(batch.inputs))

@@ -8,10 +8,10 @@ from foresight_ext.measures.proxy import Proxy
 
 
 class Size(Proxy):
-    """A count of complexity.Complexity over the modules that run.
+    """A count of complexity.Complexity over what takes part in the output.
 
-    All run, unless the network is a supernet under a mixing. No labels, no gradient; one forward pass of one
-    image in evaluation mode.
+    All does, unless the network is a supernet under a mixing. No labels; one forward pass of one image in
+    evaluation mode, and where modules do not run a backward pass.
     """
 
     source = "baseline, e.g. of Abdelfattah et al. 2021 (Zero-Cost-NAS)"

@@ -1,7 +1,8 @@
 """Zero-Cost-NAS's interface (Abdelfattah et al. 2021): `find_measures` on a network and a data loader."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +10,11 @@ from torch import Tensor, nn
 
 from foresight_ext.devices import exact_arithmetic
 from foresight_ext.errors import UserError
+from foresight_ext.functional import Chosen
 from foresight_ext.images.batches import Batch, recycled
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.layers import LayerProxy, Loss, total
-from foresight_ext.measures.patterns import RELUS
-from foresight_ext.measures.proxy import Proxy, network_score
+from foresight_ext.measures.proxy import Proxy, check_network, network_score
 
 # Zero-Cost-NAS's own, in its order
 DEFAULT_MEASURES = (
@@ -30,6 +31,8 @@ DEFAULT_MEASURES = (
 
 # pairs of images (n x C x H x W) and targets (n)
 Loader = Iterable[tuple[Tensor, Tensor]]
+# which of the things that a network returns are its logits
+Output = int | str | Callable[[Any], Tensor] | None
 # a value for each layer, or one for the network
 Value = list[Tensor] | float
 
@@ -42,6 +45,7 @@ def find_measures(
     loss_fn: Loss = F.cross_entropy,
     measure_names: Sequence[str] | None = None,
     measures_arr: Mapping[str, Value] | None = None,
+    output: Output = None,
 ) -> dict[str, float]:
     """Proxies by name, sums over layers as one number: those of `measures_arr`, or of find_measures_arrays.
 
@@ -49,7 +53,7 @@ def find_measures(
     """
     if measures_arr is None:
         measures_arr = find_measures_arrays(
-            net_orig, dataloader, dataload_info, device, measure_names, loss_fn
+            net_orig, dataloader, dataload_info, device, measure_names, loss_fn, output
         )
     return {
         name: float(total(value)) if isinstance(value, list) else float(value)
@@ -64,13 +68,15 @@ def find_measures_arrays(
     device: torch.device | str,
     measure_names: Sequence[str] | None = None,
     loss_fn: Loss = F.cross_entropy,
+    output: Output = None,
 ) -> dict[str, Value]:
     """Proxies by name: an array for each Conv2d and Linear layer where it is a sum over layers, or a number.
 
     dataload_info is ("random", n, classes), the loader's first n minibatches as one, or ("grasp", n,
     classes), n images of each class. `measure_names` are any of measures.PROXIES; None means Zero-Cost-NAS's
     nine. loss_fn (outputs, targets) is that of proxies that sum over layers. Where memory runs out these take
-    the images in pieces. The network runs on `device`, and comes back as it was.
+    the images in pieces. The network runs on `device`, and comes back as it was. Where it returns several
+    things `output` says which are its logits: an index, a key (or an attribute's name), a function.
 
     UserError: unknown kind or name, a class that the loader lacks, a proxy that compares networks, or too
     little memory.
@@ -86,15 +92,15 @@ def find_measures_arrays(
     home = first.device if first is not None else batch.inputs.device
     try:
         net_orig.to(device)
-        return {name: _value(name, proxy, net_orig, batch, loss_fn) for name, proxy in proxies.items()}
+        network = net_orig if output is None else Chosen(net_orig, output)
+        return {name: _value(name, proxy, network, batch, loss_fn) for name, proxy in proxies.items()}
     finally:
         net_orig.to(home)
 
 
 def _value(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
     count = len(batch.inputs)
-    if proxy.needs_relus and not any(isinstance(module, RELUS) for module in network.modules()):
-        raise UserError(f"{name} looks at nn.ReLU and nn.ReLU6 modules: this network has none")
+    check_network(proxy, network)
     if isinstance(proxy, LayerProxy):
         for pieces in (1, *(n for n in range(2, count // 2 + 1) if count % n == 0)):
             try:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from torch import nn
 
 from foresight_ext.devices import exact_arithmetic
+from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
+from foresight_ext.measures.patterns import RELUS
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
 # whether a proxy that is made of others has it: where one of them does
@@ -59,7 +61,17 @@ class Proxy(ABC):
         self.least_images = max(other.least_images for other in others)
 
 
+def check_network(proxy: Proxy, network: nn.Module) -> None:
+    """UserError if the proxy would see nothing of the network."""
+    if proxy.needs_relus and not any(isinstance(module, RELUS) for module in network.modules()):
+        raise UserError(
+            f"{proxy.name} looks at nn.ReLU and nn.ReLU6 modules: this network has none (functions such as "
+            "F.relu do not count)"
+        )
+
+
 def network_score(proxy: Proxy, network: nn.Module, batch: Batch) -> float:
     """The proxy of one network as it is, computed exactly on every device."""
+    check_network(proxy, network)
     with exact_arithmetic():
         return proxy.score(network, batch)

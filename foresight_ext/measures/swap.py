@@ -1,5 +1,7 @@
 """`swap`: how many different sign patterns the network's neurons have over the images."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -29,8 +31,11 @@ class Swap(Proxy):
             patterns.append(distinct([pack(fires(output))]))
 
         with hooks(network, RELUS, record):
-            logits(network, own_state(network), batch.inputs)
-        return float(distinct(patterns).shape[1]) if patterns else 0.0
+            output = logits(network, own_state(network), batch.inputs)
+        if not patterns:
+            return 0.0
+        # NaN does not fire, so that its patterns would count as those of numbers
+        return float(torch.where(output.isnan().any(), math.nan, float(distinct(patterns).shape[1])))
 
 
 PROXY = Swap()

@@ -59,7 +59,7 @@ class Synflow(LayerProxy):
 
 
 def _positive(value: Tensor) -> Tensor:
-    return value.abs().double() if value.is_floating_point() else value.abs()
+    return value.abs().double() if value.is_floating_point() else value
 
 
 def _pass_on(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -42,8 +42,9 @@ class ZiCo(Proxy):
 def _log_ratio(layer: Tensor) -> Tensor:
     """The term of a layer's gradients (2 x ...); 0 if it has none."""
     deviation = layer.std(dim=0, correction=0)
-    ratios = torch.where(deviation > 0, layer.abs().mean(dim=0) / deviation, 0).sum()
-    return torch.where(ratios > 0, ratios.log(), 0)
+    # asked for zeros, so that NaN stays NaN
+    ratios = torch.where(deviation == 0, 0, layer.abs().mean(dim=0) / deviation).sum()
+    return torch.where(ratios == 0, 0, ratios.log())
 
 
 PROXY = ZiCo()

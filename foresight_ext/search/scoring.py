@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from foresight_ext.devices import exact_arithmetic
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.proxy import Proxy
+from foresight_ext.measures.proxy import Proxy, check_network
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Mixing, Supernet, drop, remove
 
 
 def scores(proxy: Proxy, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
     """The proxy under each mixing, negated where lower is better. Equal networks are scored once."""
+    for part in proxy.parts:
+        check_network(part, supernet)
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))

@@ -1,5 +1,6 @@
 """The NASWOT kernel: how many recorded activations every two images of a minibatch agree on."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -24,12 +25,14 @@ class AgreementKernel:
     def __init__(self, x: Tensor, count_blocks: bool):
         self.count_blocks = count_blocks
         self._constant = 0
+        self._broken: Tensor | None = None
         self._both = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
 
     def copy(self) -> "AgreementKernel":
         """A kernel that has recorded the same and goes on by itself."""
         copy = AgreementKernel(self._both, self.count_blocks)
         copy._constant = self._constant
+        copy._broken = self._broken
         copy._both.copy_(self._both)
         return copy
 
@@ -47,14 +50,22 @@ class AgreementKernel:
         """Record a tensor of zeros, `size` numbers an image: all images agree everywhere."""
         self._constant += self.times(relus, blocks) * size
 
+    def end(self, result: Tensor) -> None:
+        """Take note of what the network ends in, or of its last recorded tensor: NaN goes through to it."""
+        self._broken = result.isnan().any()
+
     def matrix(self) -> Tensor:
         """K (B x B, float64): D - r_i - r_j + 2 (c c^T)_ij summed up, r the row sums of c."""
         ones = self._both.diagonal()
         return self._constant - ones[:, None] - ones[None, :] + 2 * self._both
 
     def log_det(self) -> Tensor:
-        """log|det K| (0-dimensional, float64, on the CPU); minus infinity if K is singular."""
-        return torch.linalg.slogdet(self.matrix().cpu()).logabsdet
+        """log|det K| (0-dimensional, float64, on the CPU); minus infinity if K is singular.
+
+        NaN if a network's result was NaN: it does not fire, so that K itself does not tell.
+        """
+        value = torch.linalg.slogdet(self.matrix().cpu()).logabsdet
+        return value if self._broken is None else torch.where(self._broken.cpu(), math.nan, value)
 
     def times(self, relus: int, blocks: int) -> int:
         """How often a tensor counts that so many ReLUs and blocks read."""
@@ -103,4 +114,6 @@ def record_by_hooks(network: nn.Module, x: Tensor, kernel: AgreementKernel) -> N
 
     kinds = (nn.ReLU, nn.ReLU6, RecordedBlock)
     with torch.no_grad(), mode(network, False), hooks(network, kinds, record, before=True):
-        network(x)
+        result = network(x)
+    if isinstance(result, Tensor):
+        kernel.end(result)

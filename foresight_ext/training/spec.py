@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from foresight_ext.functional import PairNetwork
 from foresight_ext.training.recipe import Recipe
 
 
-class TrainedNetwork(nn.Module):
+class TrainedNetwork(PairNetwork):
     """A network with parts that only its training uses. Plain modules are trained as well.
 
     In training mode `forward` may return the logits and an auxiliary head's (None without one).

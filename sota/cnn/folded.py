@@ -239,6 +239,13 @@ class _CellEnd(Step[_Forward]):
         state.states = []
 
 
+class _LastStep(Step[_Forward]):
+    """What is left when all cells have run."""
+
+    def run(self, state: _Forward, mixing: Mixing) -> None:
+        state.kernel.end(state.newer.value)
+
+
 @torch.no_grad()
 def folded_kernels(
     stem: Stem,
@@ -250,5 +257,5 @@ def folded_kernels(
     """The kernel of a stem and cells under each mixing on the images x (B x 3 x H x W)."""
     kernel = new_kernel(x)
     older, newer = stem.folded(x.contiguous(memory_format=torch.channels_last), kernel)
-    steps = [step for cell in cells for step in cell.steps()]
+    steps = [*(step for cell in cells for step in cell.steps()), _LastStep()]
     return run_shared(steps, mixings, _Forward(older, newer, [], kernel))

@@ -1,0 +1,284 @@
+"""Networks that would have got a wrong number without a word, or a traceback: the right one, or a line."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from foresight_ext import PROXIES, find_measures, find_measures_arrays
+from foresight_ext.errors import UserError
+from foresight_ext.functional import only_logits
+from foresight_ext.images.batches import Batch
+from foresight_ext.measures.complexity import what_runs
+from foresight_ext.measures.layers import LayerProxy
+from foresight_ext.measures.linear_regions import LinearRegions
+from foresight_ext.measures.proxy import network_score
+from foresight_ext.measures.zen import Zen
+from tests.networks import images, minibatch, plain_network
+
+ALONE = [name for name in PROXIES if len(PROXIES.get(name).parts) == 1]
+SMALLER = {"zen": Zen(repeats=1), "linear_regions": LinearRegions(images=30)}
+
+
+def score(name, network, batch):
+    return network_score(SMALLER.get(name, PROXIES.get(name)), network, batch)
+
+
+# ---- NaN
+
+
+class Broken(nn.Module):
+    """A network whose features become NaN on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = plain_network()
+
+    def forward(self, x):
+        for number, layer in enumerate(self.network):
+            x = layer(x)
+            if number == 2:
+                x = x * math.nan
+        return x
+
+
+# these look at no activation; ntk's definition (TE-NAS) turns NaN into 1e5
+WITHOUT_ACTIVATIONS = {"params", "flops", "l2_norm", "ntk"}
+
+
+@pytest.mark.parametrize("name", [name for name in ALONE if name not in WITHOUT_ACTIVATIONS])
+def test_nan_stays_nan(name):
+    torch.manual_seed(0)
+    assert math.isfinite(score(name, plain_network(), minibatch(1, 8)))
+    torch.manual_seed(0)
+    assert math.isnan(score(name, Broken(), minibatch(1, 8)))
+
+
+# ---- operations in place
+
+
+class Residual(nn.Module):
+    """A residual network whose activations and additions work in place, or do not."""
+
+    def __init__(self, inplace):
+        super().__init__()
+        self.inplace = inplace
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(6)
+        self.relu, self.relu2 = nn.ReLU(inplace), nn.ReLU(inplace)
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 10)
+
+    def forward(self, x):
+        x = self.relu(self.conv1(x))
+        y = self.norm(self.conv2(x))
+        if self.inplace:
+            y += x
+        else:
+            y = y + x
+        return self.head(self.pool(self.relu2(y)).flatten(1))
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_operations_in_place_change_no_score(name):
+    scores = []
+    for inplace in (False, True):
+        torch.manual_seed(3)
+        scores.append(score(name, Residual(inplace), minibatch(2, 8)))
+    assert scores[1] == pytest.approx(scores[0], rel=1e-6)
+
+
+def test_meco_counts_what_activations_in_place_make():
+    """By hand: two maps of one channel each have the smallest eigenvalue 1, where they are not constant."""
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 1, 1), nn.ReLU(inplace), nn.Flatten(), nn.LazyLinear(2))
+        network(torch.zeros(1, 3, 64, 64))
+        assert score("meco", network, Batch(torch.zeros(1, 3, 64, 64), torch.zeros(1))) == pytest.approx(2)
+
+
+# ---- several outputs
+
+
+@dataclass
+class Named:
+    features: torch.Tensor
+    scores: torch.Tensor
+
+
+class Several(nn.Module):
+    """Returns features and logits in some form."""
+
+    def __init__(self, form):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head, self.form = plain_network()[:-1], nn.Linear(16, 10), form
+
+    def forward(self, x):
+        features = self.body(x)
+        return self.form(features, self.head(features))
+
+
+FORMS = {
+    "tuple": (lambda features, logits: (features, logits), 1),
+    "list": (lambda features, logits: [features, logits], -1),
+    "mapping": (lambda features, logits: {"features": features, "scores": logits}, "scores"),
+    "dataclass": (Named, "scores"),
+    "function": (lambda features, logits: ((features,), (logits,)), lambda both: both[1][0]),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_one_of_several_outputs_is_chosen(name):
+    form, output = FORMS[name]
+    batch = minibatch(4, 8)
+    data, names = [(batch.inputs, batch.targets)], ["snip", "synflow", "jacob_cov", "fisher"]
+    alone = Several(lambda features, logits: logits)
+    expected = find_measures(alone, data, ("random", 1, 10), "cpu", measure_names=names)
+    found = find_measures(Several(form), data, ("random", 1, 10), "cpu", measure_names=names, output=output)
+    assert found == expected
+
+
+def test_several_outputs_are_told_with_how_to_choose():
+    batch = minibatch(4, 8)
+    with pytest.raises(UserError) as error:
+        score("snip", Several(FORMS["tuple"][0]), batch)
+    assert str(error.value).startswith(
+        "the network returned a tuple of a tensor of 8 x 16, a tensor of 8 x 10: it must return its logits"
+    )
+    assert "output= (an index, a key or a function)" in str(error.value)
+    data = [(batch.inputs, batch.targets)]
+    for output in (7, "logits"):
+        with pytest.raises(UserError, match=f"output={output!r}: the network returned a "):
+            network = Several(FORMS["tuple"][0])
+            find_measures(network, data, ("random", 1, 10), "cpu", measure_names=["snip"], output=output)
+    with pytest.raises(UserError, match="returned a mapping of a: a tensor of 2 x 3, b: a NoneType"):
+        only_logits(nn.Identity(), {"a": torch.zeros(2, 3), "b": None})
+
+
+# ---- weights that others use
+
+
+class Attention(nn.Module):
+    """Patches, attention over them, a head; attention uses a projection's weight without calling it."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.head = nn.Linear(16, 10)
+        self.idle = nn.Linear(5, 5)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+def test_weights_of_modules_that_do_not_run_themselves_count():
+    torch.manual_seed(0)
+    network, batch = Attention(), minibatch(0, 4, size=32)
+    idle = sum(p.numel() for p in network.idle.parameters())
+    every = sum(p.numel() for p in network.parameters())
+    assert score("params", network, batch) == every - idle
+    layers = (network.patches, network.attention.out_proj, network.head)
+    expected = sum(layer.weight.norm() for layer in layers)
+    assert score("l2_norm", network, batch) == pytest.approx(expected.item())
+    counter = FlopCounterMode(display=False)
+    with counter:  # with gradients, so that attention is not one operation that has no formula
+        network.eval()(batch.inputs[:1])
+    assert what_runs(network, batch.inputs[:1]).multiply_adds == counter.get_total_flops() // 2
+
+
+# ---- losses
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("name", ["snip", "grad_norm", "grasp", "fisher"])
+def test_pieces_change_nothing_whatever_the_losss_reduction(name, reduction):
+    torch.manual_seed(0)
+    network, batch = plain_network(batch_norms=False), minibatch(5, 8)
+    proxy, loss = PROXIES.get(name), nn.CrossEntropyLoss(reduction=reduction)
+    assert isinstance(proxy, LayerProxy)
+    whole = proxy.arrays(network, batch, loss)
+    for pieces in (2, 4):
+        for array, expected in zip(proxy.arrays(network, batch, loss, pieces), whole):
+            torch.testing.assert_close(array, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_is_neither_is_told():
+    batch = minibatch(5, 8)
+    with pytest.raises(UserError, match="loss_fn must be a mean or a sum over the images"):
+        PROXIES.get("snip").arrays(
+            plain_network(), batch, lambda o, t: F.cross_entropy(o, t) * len(o) ** 2, 2
+        )
+
+
+# ---- tokens
+
+
+@pytest.mark.parametrize("tokens", [6, 12])
+def test_channels_of_linear_layers_on_tokens_come_last(tokens):
+    """A linear layer on tokens is a 1x1 convolution on a row of them."""
+    torch.manual_seed(0)
+    linear, head = nn.Linear(12, 6), nn.Linear(6, 10)
+
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.head = linear, head
+
+        def forward(self, x):
+            return self.head(self.linear(x.flatten(2).transpose(1, 2)).relu().mean(1))
+
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(12, 6, 1), head
+            self.conv.weight.data, self.conv.bias.data = (
+                linear.weight.data[:, :, None, None],
+                linear.bias.data,
+            )
+
+        def forward(self, x):
+            return self.head(self.conv(x).relu().mean((2, 3)))
+
+    batch = Batch(torch.randn(4, 12, 1, tokens), torch.arange(4), 0)
+    assert score("fisher", Tokens(), batch) == pytest.approx(score("fisher", Rows(), batch), rel=1e-5)
+
+
+# ---- nothing to see
+
+
+@pytest.mark.parametrize("name", ["jacob", "nwot", "swap", "linear_regions"])
+def test_networks_without_relu_modules_are_told(name):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(10))
+    network(images(0, 1))
+    with pytest.raises(UserError, match=f"{name} looks at nn.ReLU and nn.ReLU6 modules"):
+        score(name, network, minibatch(0, 4))
+
+
+# ---- buffers
+
+
+class Signed(nn.Module):
+    """A buffer of whole numbers says where each channel's weight is; its sign matters."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("places", torch.tensor([-1, -2, -3]))
+        self.weight = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.weight(x.mean((2, 3))[:, self.places])
+
+
+def test_synflow_leaves_whole_numbers_as_they_are():
+    torch.manual_seed(0)
+    found = find_measures_arrays(
+        Signed(), [(torch.zeros(2, 3, 8, 8), torch.zeros(2))], ("random", 1, 2), "cpu", ["synflow"]
+    )
+    [array] = found["synflow"]
+    assert array.shape == (2, 3) and bool((array > 0).all())
