@@ -168,5 +168,7 @@ find_python() {
 # caller's folder. A script with something left to do afterwards calls it in a subshell: (run_module ...).
 # PYTHONSAFEPATH keeps modules of the same name in the caller's folder from being run instead (Python 3.11+).
 run_module() {
+    # PyTorch's threads spin while they wait: on a busy machine for too long, unless the user has said how long
+    [[ -n "${GOMP_SPINCOUNT:-}${OMP_WAIT_POLICY:-}${KMP_BLOCKTIME:-}" ]] || export GOMP_SPINCOUNT=1000 KMP_BLOCKTIME=1
     exec env PYTHONPATH="$PROJECT_ROOT${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1 "$PYTHON_BIN" -m "$@"
 }

@@ -1,6 +1,7 @@
 """Drawings of cells (nodes joined by labelled edges) as text, as SVG, PNG or PDF files and as arrays."""
 
 import json
+import logging
 import math
 import shutil
 import subprocess
@@ -127,6 +128,8 @@ def _style() -> Iterator[None]:
     """Settings of matplotlib that a user's matplotlibrc must not change; the salt makes SVG ids repeat."""
     import matplotlib
 
+    # what it says of fonts is no news of a run
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)
     settings = matplotlib.rc_context(
         {
             "font.family": "monospace",

@@ -5,6 +5,8 @@ import difflib
 import functools
 import logging
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,9 +16,11 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from foresight_ext.errors import UserError
-from foresight_ext.launched import is_first_process
+from foresight_ext.launched import is_first_process, share_cores
 from foresight_ext.registry import Registry
 from foresight_ext.runs.progress import bars, shown_by_bar
+
+share_cores()  # every command imports this, before PyTorch
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +56,12 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
         try:
-            return main(argv)
+            code = main(argv)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # who read our output has gone, as in `... | head -3`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 128 + signal.SIGPIPE
         except UserError as error:
             print("error:", " ".join(str(error).split()), file=sys.stderr)
             return 2
@@ -72,6 +81,11 @@ class _Console(logging.StreamHandler):
             return
         with tqdm.external_write_mode(file=self.stream):
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            raise  # nobody reads on: stop, instead of a traceback for every line
+        super().handleError(record)
 
 
 @contextmanager

@@ -88,6 +88,8 @@ def report(
     )
     _log.info("")
     _log.info("architecture: %s", found.best)
+    if pasted := space.to_paste(found.best):
+        _log.info("to paste: %s", pasted)
     for cell in space.cells(found.best):
         _log.info("%s", text_drawing(cell).rstrip())
         for suffix in PICTURES:

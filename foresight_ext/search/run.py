@@ -31,6 +31,7 @@ from foresight_ext.search.validation import (
     summed,
     validation_scores,
 )
+from foresight_ext.supernets.supernet import Supernet
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -171,6 +172,7 @@ class SearchRun:
             many = _counted(settings.pool_size, "discretisation")
             _log.info("search: %s of %s", many, _counted(steps, "decision"))
         pool: list[str] = []
+        ties = _Ties(self.proxy.name)
         with self._tensorboard() as board, progress:
 
             def show(member: int, decision: Decision | Pruning) -> None:
@@ -189,6 +191,7 @@ class SearchRun:
                     entry = written(decision, supernet)
                     journal.append({"member": member, **entry, "seconds": clock.lap()})
                     show(member, decision)
+                    ties.look_at(decision, supernet)
                     progress.step(told(decision, supernet))
 
                 draws = search.draw(pool[-1] if pool else None)
@@ -276,6 +279,22 @@ def _counted(number: int, noun: str) -> str:
     """1 minibatch, 2 minibatches."""
     plural = "" if number == 1 else "es" if noun.endswith("ch") else "s"
     return f"{number} {noun}{plural}"
+
+
+class _Ties:
+    """Says once when a proxy tells none of a decision's candidates apart, so that the first one stays."""
+
+    def __init__(self, proxy: str):
+        self._proxy = proxy
+        self._said = False
+
+    def look_at(self, decision: Decision | Pruning, supernet: Supernet) -> None:
+        scores = decision.scores or ()
+        if not self._said and len(scores) > 1 and len(set(scores)) == 1:
+            self._said = True
+            what, _ = scored(decision, supernet)
+            message = "%s gives all candidates of %s the same score, %s: the first stays (said once)"
+            _log.warning(message, self._proxy, what.partition("/")[2], scores[0])
 
 
 class _Clock:

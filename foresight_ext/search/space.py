@@ -47,6 +47,10 @@ class Space(ABC):
         """The skeleton's settings by the names of their options, for config.json."""
         return {}
 
+    def to_paste(self, genotype: str) -> str:
+        """The genotype as one would write it into a file; empty where that is its own form."""
+        return ""
+
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         """The genotype's cells, to be drawn."""
         return ()

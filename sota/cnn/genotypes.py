@@ -1,11 +1,11 @@
-"""The reported DARTS architectures by name; one of your own is five more lines in any block.
+"""The reported DARTS architectures by name; paste your own anywhere: MY_ARCH = Genotype(normal=[...], ...).
 
 Print them with their parameters and multiply-adds: python -m sota.cnn.genotypes [NAME|FOLDER|FILE.json ...]
 """
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from foresight_ext.commands.parser import Parser, entry_point
 from foresight_ext.errors import UserError
@@ -18,7 +18,9 @@ from sota.cnn.notation import (
     differences,
     format_genotype,
     parse_genotype,
+    parse_pasted,
     read_table,
+    sound,
 )
 
 __all__ = [
@@ -33,27 +35,54 @@ __all__ = [
 ]
 
 
-class Architectures(Registry):
-    """Keeps tables and reads one when it is asked for, so that a slip in one is no trouble to the others."""
+class Architectures(Registry[Genotype]):
+    """Tables by name, and the Genotypes that somebody pasted into a module, by their variables' names.
+
+    An architecture is read when it is asked for, so that a slip in one is no trouble to the others. `module`
+    are the module's variables.
+    """
+
+    def __init__(self, kind: str, module: Mapping[str, object] | None = None):
+        super().__init__(kind)
+        self._tables: dict[str, list[str]] = {}
+        self._module = {} if module is None else module
 
     def get(self, name: str) -> Genotype:
         """The genotype of that name; UserError if there is none, or says what is wrong with it."""
-        entry = super().get(name)
-        if not isinstance(entry, Genotype):
-            return read_table(entry, name)
-        check_genotype(entry, name)
-        return entry
+        self.check(name)
+        if name in self._tables:
+            return read_table(self._tables[name], name)
+        pasted = self._module.get(name)
+        return sound(pasted if isinstance(pasted, Genotype) else super().get(name), name)
 
     def add(self, text: str) -> None:
         """Register all architectures of a text, a name and a table each; ValueError if a name is taken."""
         for line in filter(None, map(str.strip, text.splitlines())):
             if "@" not in line:
-                table = self.register(line, [])
+                self._take(line, "")
+                table = self._tables[line] = []
             else:
                 table.append(line)
 
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or isinstance(self._module.get(str(name)), Genotype)
 
-ARCHITECTURES = Architectures("architecture")
+    def __iter__(self) -> Iterator[str]:
+        names = dict.fromkeys(super().__iter__())
+        names.update((name, None) for name, one in self._module.items() if isinstance(one, Genotype))
+        return iter(names)
+
+
+# Paste an architecture anywhere in this file, as MY_ARCH = Genotype(normal=[...], ...): it is known by its
+# variable's name. The tables below are the reported ones; they can be imported by name as well.
+ARCHITECTURES = Architectures("architecture", globals())
+
+
+def __getattr__(name: str) -> Genotype:
+    if name in ARCHITECTURES:
+        return ARCHITECTURES.get(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # A line with the name, then a line for each of the nodes 0 to 3: two operation@input of the normal cell | two
 # of the reduction cell. Inputs 0 and 1 are the outputs of the last cell but one and of the last cell; 2, 3,
@@ -501,17 +530,22 @@ ARCHITECTURES.add(
 
 
 def find_genotype(where: str, network_id: str | None = None) -> tuple[str, Genotype]:
-    """Name and genotype meant by a registered name, a genotype's JSON form, a run folder or a JSON file.
+    """Name and genotype meant by a name of this file, a genotype's text, a run folder or a JSON file.
+
+    The text is the JSON form or Genotype(...).
 
     `network_id` picks one of a file's networks. UserError says what is missing or wrong.
     """
     is_name, is_json = where in ARCHITECTURES, where.lstrip().startswith("{")
-    if (is_name or is_json) and network_id is not None:
+    is_pasted = where.lstrip().startswith("Genotype(")
+    if (is_name or is_json or is_pasted) and network_id is not None:
         raise UserError(f"--id {network_id}: '{where}' is one architecture; leave the option out")
     if is_name:
         return where, ARCHITECTURES.get(where)
     if is_json:
         return "genotype", parse_genotype(where)
+    if is_pasted:
+        return "genotype", parse_pasted(where)
     close = difflib.get_close_matches(where, ARCHITECTURES, n=3)
     known = "an architecture of sota/cnn/genotypes.py" + (f" (close: {', '.join(close)})" if close else "")
     name, text = find_network(where, network_id, tuple(CANDIDATES), known)

@@ -1,5 +1,6 @@
 """What a DARTS genotype is, when it is sound, and how it is written: in JSON and as a table."""
 
+import ast
 import json
 import re
 from collections.abc import Sequence
@@ -10,6 +11,10 @@ from sota.cnn.candidates import CELL_TYPES, CONCAT, NODES, OPERATIONS
 
 _LINE = re.compile(r"(\w+)@(\d+) +(\w+)@(\d+) *\| *(\w+)@(\d+) +(\w+)@(\d+)")
 _LINE_FORM = "op@input op@input | op@input op@input"
+_PASTED_FORM = (
+    "Genotype(normal=[('op', input), ... (8)], normal_concat=range(2, 6), reduce=[('op', input), ... (8)], "
+    "reduce_concat=range(2, 6))"
+)
 _JSON_FORM = (
     '{"normal": [["op", input], ... (8)], "normal_concat": [2, 3, 4, 5], '
     '"reduce": [["op", input], ... (8)], "reduce_concat": [2, 3, 4, 5]}'
@@ -74,6 +79,51 @@ def parse_genotype(text: str, name: str | None = None) -> Genotype:
         raise UserError(f"architecture '{name}' does not parse: it must look like {_JSON_FORM}") from error
     check_genotype(genotype, name)
     return genotype
+
+
+def as_pasted(genotype: Genotype) -> str:
+    """The form that descendants of DARTS print: Genotype(normal=[('op', input), ...], ...)."""
+    cells = []
+    for cell in CELL_TYPES:
+        first, *_, last = getattr(genotype, f"{cell}_concat")
+        cells.append(f"{cell}={list(getattr(genotype, cell))}, {cell}_concat=range({first}, {last + 1})")
+    return f"Genotype({', '.join(cells)})"
+
+
+def sound(genotype: Genotype, name: str) -> Genotype:
+    """A Genotype that somebody wrote, of lists or ranges perhaps, in tuples; UserError names its fault."""
+    try:
+        found = Genotype(
+            _pairs(genotype.normal),
+            tuple(genotype.normal_concat),
+            _pairs(genotype.reduce),
+            tuple(genotype.reduce_concat),
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"architecture '{name}' must look like {_PASTED_FORM}") from error
+    check_genotype(found, name)
+    return found
+
+
+def parse_pasted(text: str, name: str = "Genotype(...)") -> Genotype:
+    """The genotype of a pasted text; UserError names its fault. Nothing in the text is run."""
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "Genotype"):
+            raise ValueError("it is no Genotype")
+        values = [_literal(value) for value in call.args]
+        named = {str(keyword.arg): _literal(keyword.value) for keyword in call.keywords}
+        genotype = Genotype(*values, **named)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise UserError(f"architecture '{name}' does not parse: it must look like {_PASTED_FORM}") from error
+    return sound(genotype, name)
+
+
+def _literal(value: ast.expr) -> Any:
+    """A constant, or a range of two constants."""
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "range":
+        return range(*(ast.literal_eval(argument) for argument in value.args))
+    return ast.literal_eval(value)
 
 
 def _pairs(edges: Any) -> tuple[tuple[str, int], ...]:

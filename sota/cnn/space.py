@@ -11,7 +11,7 @@ from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Mixing, softmax_mixing
 from sota.cnn.candidates import CANDIDATES, CONCAT, EDGES, INCOMING, NODES
 from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
-from sota.cnn.notation import Genotype, format_genotype, parse_genotype
+from sota.cnn.notation import Genotype, as_pasted, format_genotype, parse_genotype
 from sota.cnn.settings import SearchSkeleton
 from sota.cnn.stems import ImageNetStem
 from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
@@ -65,6 +65,9 @@ class DartsSpace(Space):
         return NetworkCIFAR(
             parsed, self.skeleton.search_channels, self.skeleton.search_layers, classes, auxiliary=False
         )
+
+    def to_paste(self, genotype: str) -> str:
+        return as_pasted(parse_genotype(genotype))
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         return cells_of(parse_genotype(genotype), self.name)

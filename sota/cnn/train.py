@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
 
 ARCH = (
     "NAME|FOLDER|JSON",
-    f"a name of sota/cnn/genotypes.py, a run folder with its {BEST}, or a JSON file",
+    f"a name of sota/cnn/genotypes.py, Genotype(...), a run folder with its {BEST}, or a JSON file",
 )
 BATCH_SIZE = 96
 TRAINED = TrainedSkeleton()
@@ -112,12 +112,14 @@ def darts_spec(
     def check(side: int) -> None:
         # architectures differ in their operations, which fit or not as one
         some = ARCHITECTURES.get(next(iter(ARCHITECTURES)))
-        check_image_size(lambda: build(some, 2), side, size.auxiliary, usual)
+        check_image_size(lambda: build(some, 2), side, size.layers, size.auxiliary, usual)
 
     return TrainSpec(lambda text, classes: build(parse_genotype(text), classes), recipe, asdict(size), check)
 
 
-def check_image_size(build: Callable[[], "nn.Module"], size: int, auxiliary: bool, usual: int) -> None:
+def check_image_size(
+    build: Callable[[], "nn.Module"], size: int, layers: int, auxiliary: bool, usual: int
+) -> None:
     """UserError if the network can't be trained on images of that side in pixels; computes nothing."""
     import torch
 
@@ -125,11 +127,14 @@ def check_image_size(build: Callable[[], "nn.Module"], size: int, auxiliary: boo
         try:
             build()(torch.zeros(2, 3, size, size))
         except RuntimeError as error:
-            fits = f"the auxiliary head is for about {usual} pixels: use --no_auxiliary"
-            raise UserError(
-                f"the network can't be trained on images of {size} pixels: "
-                + (fits if auxiliary else "use fewer --layers or larger images")
-            ) from error
+            what = f"the network can't be trained on images of {size} pixels: "
+            if size == usual:
+                what = "the network can't be trained: "
+                fits = f"the auxiliary head needs more cells before it: use more --layers than {layers}, or "
+                fits += "--no_auxiliary"
+            else:
+                fits = f"the auxiliary head is for about {usual} pixels: use --no_auxiliary"
+            raise UserError(what + (fits if auxiliary else "use fewer --layers or larger images")) from error
 
 
 def find(where: str, network_id: str | None) -> tuple[str, str]:
