@@ -78,6 +78,8 @@ class _Scoring:
             ]
             if tasks:
                 batch = load()  # here, where a mistake is told, and not in each of several processes
+                assert batch.images is not None  # as `minibatch` makes it
+                folder.same_data(train=batch.images.described())
                 count = f"{options.processes} process{'es' * (options.processes > 1)}"
                 _log.info("scoring on %s, in %s", why, count)
                 found = results(settings, tasks, batch, options.processes, compute.threads)

@@ -1,8 +1,9 @@
 """Which images a minibatch holds and how they are cropped: what a DataLoader would draw, without images."""
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -53,6 +54,9 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
+    def described(self) -> dict[str, Any]:
+        """What tells the split from another one, for config.json."""
+
     def render(self, draws: BatchDraws, device: torch.device) -> Batch:
         """Augmented images: a pure function of the draws."""
 
@@ -79,6 +83,14 @@ def recycled(items: Iterable[Item], what: str) -> Iterator[Item]:
             yield item
     ended = f"it ended after {count} and can't be read again" if count else "a pass over it gave no minibatch"
     raise UserError(f"{what}: {ended}")
+
+
+def digest(parts: Iterable[str | bytes]) -> str:
+    """A short digest of some texts or bytes, in their order."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part if isinstance(part, bytes) else f"{part}\0".encode("utf-8", "surrogateescape"))
+    return total.hexdigest()[:16]
 
 
 def seed_of(indices: Tensor) -> int:

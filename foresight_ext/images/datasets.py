@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from foresight_ext.errors import UserError, reason
 from foresight_ext.files import DATA_FOLDER
 from foresight_ext.images import DATASETS
 from foresight_ext.images.augmentation import Augmentation
-from foresight_ext.images.batches import Batch, BatchDraws, seed_of
+from foresight_ext.images.batches import Batch, BatchDraws, digest, seed_of
 from foresight_ext.images.class_folders import class_folders, decoded
 from foresight_ext.images.pickles import load_arrays
 
@@ -56,9 +57,14 @@ class ImageData:
     mean: Sequence[float]
     std: Sequence[float]
     augmentation: Augmentation
+    files: str = ""  # a digest of the files' names and sizes, where there are such
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def described(self) -> dict[str, Any]:
+        content = digest([self.labels.numpy().tobytes(), self.files])
+        return {"images": len(self), "classes": self.classes, "digest": content}
 
     def render(self, draws: BatchDraws, device: torch.device) -> Batch:
         """Read, crop, flip and normalise the images of a minibatch: a pure function of its draws."""
@@ -257,6 +263,7 @@ def folder(request: Request) -> ImageData:
     order = mixed_order(len(samples)).tolist()
     labels = torch.tensor([samples[index][1] for index in order])
     files = [samples[index][0] for index in order]
+    sizes = (f"{Path(file).relative_to(place)} {Path(file).stat().st_size}" for file in files)
     return ImageData(
         "folder",
         int(labels.max()) + 1,
@@ -265,6 +272,7 @@ def folder(request: Request) -> ImageData:
         request.mean or _CIFAR10_MEAN,
         request.std or _CIFAR10_STD,
         Augmentation(request.image_size),
+        digest(sizes),
     )
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from foresight_ext.errors import UserError, reason
 from foresight_ext.files import DATA_FOLDER
-from foresight_ext.images.batches import Batch, BatchDraws, seed_of
+from foresight_ext.images.batches import Batch, BatchDraws, digest, seed_of
 from foresight_ext.images.class_folders import class_folders, decoded
 from foresight_ext.images.datasets import mixed_order, normalised
 
@@ -81,7 +82,8 @@ def crop_box(height: int, width: int, drawn: list[float]) -> tuple[int, int, int
 class LargeImages:
     """One split of photographs. `read` gives an image (RGB) and its label for an index.
 
-    `mixed` numbers the images anew, once and for all, because they lie sorted by class.
+    `files` is a digest of what it is read from. `mixed` numbers the images anew, once and for all, because
+    they lie sorted by class.
     Evaluation takes the centre (`size`) of the image whose shorter side is resized to 8/7 of that.
     """
 
@@ -97,16 +99,21 @@ class LargeImages:
         workers: int,
         size: int = 224,
         mixed: bool = False,
+        files: str = "",
     ):
         self.classes = classes
         self.augmentation = LargeAugmentation(size)
         self._count = count
+        self._files = files
         self._read = read
         self._workers = workers
         self._order = mixed_order(count) if mixed else torch.arange(count)
 
     def __len__(self) -> int:
         return self._count
+
+    def described(self) -> dict[str, Any]:
+        return {"images": len(self), "classes": self.classes, "digest": self._files}
 
     def render(self, draws: BatchDraws, device: torch.device) -> Batch:
         """Read, crop, flip, change colours and normalise: a pure function of the draws."""
@@ -162,7 +169,8 @@ def _from_folders(root: Path, folder: str, workers: int, size: int) -> LargeImag
         path, label = found.samples[index]
         return decoded(path, path), label
 
-    return LargeImages(len(found.samples), len(found.classes), read, workers, size, mixed=folder == "train")
+    names = digest(str(Path(path).relative_to(root)) for path, _ in found.samples)
+    return LargeImages(len(found.samples), len(found.classes), read, workers, size, folder == "train", names)
 
 
 def _from_hdf5(file: Path, workers: int, size: int, mixed: bool) -> LargeImages:
@@ -186,4 +194,4 @@ def _from_hdf5(file: Path, workers: int, size: int, mixed: bool) -> LargeImages:
             return decoded(io.BytesIO(data.tobytes()), f"image {index} of {file}"), label
         return Image.fromarray(data).convert("RGB"), label
 
-    return LargeImages(len(content), 1000, read, workers, size, mixed)
+    return LargeImages(len(content), 1000, read, workers, size, mixed, digest([str(file.stat().st_size)]))

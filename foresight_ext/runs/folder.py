@@ -67,6 +67,26 @@ class RunFolder:
     ) -> None:
         self.close()
 
+    def same_data(self, **splits: dict[str, Any]) -> None:
+        """Keep what the splits of the data set are, or compare it with what the run was begun on.
+
+        UserError that shows the difference: a run does not go on with other images under the same path.
+        """
+        config = self.path / CONFIG
+        content = json.loads(config.read_text(encoding="utf-8"))
+        there = content.get("data")
+        if there is None:
+            write_json(config, {**content, "data": splits})
+            return
+        different = [
+            f"{split}: {key} {there[split][key]} there, {value} now"
+            for split, now in splits.items()
+            for key, value in now.items()
+            if split in there and there[split].get(key) != value
+        ]
+        if different:
+            raise UserError(f"{self.path} was begun on other images ({'; '.join(different)}): {BESIDE}")
+
     def close(self) -> None:
         """End the log, and let other processes in."""
         if self._log is not None:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from foresight_ext.errors import UserError
 
 
+class NoScore(UserError):
+    """No score is usable."""
+
+
 def usable(scores: Sequence[float]) -> list[float]:
     """The scores that may decide: all but NaN and plus infinity.
 
@@ -36,5 +40,5 @@ def dropped_edges(edge_scores: Sequence[float], keep: int) -> list[int]:
 
 def _some(usable_scores: list[float], scores: Sequence[float]) -> list[float]:
     if not usable_scores:
-        raise UserError(f"the proxy gave no score to choose by (all NaN or infinite): {list(scores)}")
+        raise NoScore(f"the proxy gave no score to choose by (all NaN or infinite): {list(scores)}")
     return usable_scores

@@ -14,7 +14,7 @@ from foresight_ext.images.batches import Batch, recycled
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.proxy import Proxy
 from foresight_ext.randomness import mixed_seed, seeded
-from foresight_ext.search.choosing import dropped_edges
+from foresight_ext.search.choosing import NoScore, dropped_edges
 from foresight_ext.search.orders import ORDERS, Decision, NodeVisit, Order, Pruning, Visit
 from foresight_ext.search.scoring import edge_scores, operation_scores
 from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet, decide, drop
@@ -160,7 +160,12 @@ class _Discretising:
             batch = self._next(order.step_batches)
             for number, visit in step:
                 group, score = undecided[number], partial(self._score, mixing, batch)
-                decision = self._take(partial(order.decide, group, visit, rankings[number], score))
+                try:
+                    decision = self._take(partial(order.decide, group, visit, rankings[number], score))
+                except NoScore as error:
+                    chosen = [visit.choice] if visit is not None else group
+                    names = ", ".join(self.supernet.choices[choice].name for choice in chosen)
+                    raise UserError(f"{self.proxy.name} on {names}: {error}") from error
                 group.remove(decision.choice)
                 mixing = decide(mixing, decision.choice, decision.candidate)
         for nodes in plan.topology_steps:

@@ -91,6 +91,8 @@ class SearchRun:
             if self.lookup.answer is None and self.lookup.no_answer:
                 missing = "no benchmark: test accuracy and rank will be missing; %s"
                 _log.info(missing, self.lookup.no_answer)
+            if not finished:
+                self.folder.same_data(train=self.data.described())
             if finished:
                 _log.info("finished before, nothing to compute: --force would start afresh")
             return self._stages()

@@ -174,7 +174,10 @@ class _Training:
             self.checkpoints.find(resume)  # says that there is none, before a folder is made
         folder = self.place.open(self.job.path, self._recorded(), self.processes.why, self.remedy)
         try:
-            return folder, None if finished else self.checkpoints.start(resume)
+            if finished:
+                return folder, None
+            folder.same_data(train=self.images.train.described(), test=self.images.test.described())
+            return folder, self.checkpoints.start(resume)
         except BaseException:
             folder.close()
             raise

@@ -162,3 +162,12 @@ def test_it_prints_and_writes_nothing_and_leaves_the_global_stream(supernet, cap
     assert torch.equal(torch.get_rng_state(), before)
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_choice_without_a_usable_score_is_told_by_its_name():
+    class Nothing(ToyProxy):
+        def score_mixings(self, supernet, mixings, batch):
+            return [float("nan")] * len(mixings)
+
+    with pytest.raises(UserError, match="^toy on a, b, c: the proxy gave no score to choose by"):
+        discretise(ToySupernet(), Nothing(VALUES), BATCHES, "global_op_greedy", mixing=ONES)

@@ -72,7 +72,7 @@ def test_text_is_read_as_it_is_pasted():
 
 
 @pytest.mark.parametrize(
-    "text", ["Genotype(", "Genotype(1)", "Genotype(normal=print(1))", "Genotypes()", "f()()"]
+    "text", ["Genotype(", "Genotype(1)", "Genotype(normal=print(1))", "Genotypes()", "f()"]
 )
 def test_other_text_is_told_and_not_run(text, capsys):
     with pytest.raises(UserError, match="does not parse: it must look like Genotype"):

@@ -374,3 +374,22 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(tmp_path):
     assert processes(tmp_path / "again", *size.split("=")) == (0, "")
     assert_same_run(tmp_path / "again", tmp_path / "two")
     assert "split over 2 processes: the effective batch is 19" in (tmp_path / "again/log.txt").read_text()
+
+
+def test_a_training_does_not_go_on_with_other_images(tmp_path, monkeypatch):
+    train_toy(tmp_path, "--epochs=2", "--ckpt_interval=1")
+    before = (tmp_path / "checkpoints/last.pt").read_bytes()
+    original = open_split
+
+    def fewer(split):
+        images = original(split)
+        return replace(images, labels=images.labels[:-3]) if split == "train" else images
+
+    monkeypatch.setattr(toy_training, "open_split", fewer)
+    with pytest.raises(UserError) as error:
+        train_toy(tmp_path, "--epochs=2", "--ckpt_interval=1", "--resume_epoch=1")
+    told = (
+        f"{tmp_path} was begun on other images (train: images {TRAIN} there, {TRAIN - 3} now; train: digest "
+    )
+    assert str(error.value).startswith(told)
+    assert (tmp_path / "checkpoints/last.pt").read_bytes() == before

@@ -150,3 +150,13 @@ def test_a_data_set_of_few_images(tmp_path):
     assert result.says("search: minibatches have 1 image, half of the training images") == 1
     settings = read(result.folder, "config.json")["settings"]
     assert (settings["image_size"], settings["mean"], settings["std"]) == (8, [0.5] * 3, [1.0] * 3)
+
+
+def test_candidates_that_tie_are_said_once(tmp_path, monkeypatch):
+    def scores(proxy, supernet, mixing, choices, batch):
+        return {choice: [7.5] * 5 for choice in choices}
+
+    monkeypatch.setattr(core, "operation_scores", scores)
+    result = done(tmp_path, *TINY, "--stage=search", "--edge_decision=order")
+    told = "jacob gives all candidates of 1<-0 the same score, 7.5: the first stays (said once)"
+    assert result.says(told) == result.says("the same score") == 1

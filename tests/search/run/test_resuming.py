@@ -12,13 +12,15 @@ import pytest
 
 from foresight_ext.images.datasets import DATASETS
 from foresight_ext.measures import PROXIES
+from foresight_ext.runs.journal import Journal
 from foresight_ext.search.orders import ORDERS
 from nasbench201.genotype import EDGE_NAMES, OPERATIONS
 from tests import PROJECT_ROOT
-from tests.running import read
+from tests.running import class_folders, read
 from tests.search.run.runs import (
     BEST,
     DECISIONS,
+    FIXED,
     NAME,
     POOL,
     ROUNDS,
@@ -31,6 +33,7 @@ from tests.search.run.runs import (
     journal,
     lines,
     refused,
+    run,
     scalars,
     without_seconds,
 )
@@ -278,3 +281,40 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     assert refused(tmp_path, *SMALL) == message
     assert refused(tmp_path, *SMALL, "--force") == message
     assert [entry.name for entry in (tmp_path / NAME).iterdir()] == ["thesis.tex"]
+
+
+# ---- another data set under the same path
+
+
+def test_a_search_does_not_go_on_with_other_images(tmp_path, monkeypatch):
+    class_folders(tmp_path / "data/train", (8, 8), images=20)
+    arguments = [*FIXED[1:], "--batch_size=4", "--pool_size=2", "--validate_rounds=2", "--dataset=folder"]
+    arguments += [f"--data={tmp_path / 'data'}"]
+    append, left = Journal.append, [4]
+
+    def stopping(journal, entry):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        append(journal, entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", stopping)
+        assert run(tmp_path, *arguments).code == 130
+    more = tmp_path / "data/train/a"
+    kept = (more / "0.png").read_bytes()
+    told = "was begun on other images (train: "
+    changes = [
+        (lambda: (more / "99.png").write_bytes(kept), "images 40 there, 41 now; train: digest "),
+        (lambda: ((more / "99.png").unlink(), (more / "0.png").write_bytes(kept + b"0")), "digest "),
+        (lambda: class_folders(tmp_path / "data/train", (8, 8), ("c",)), "images 40 there, 46 now; "),
+    ]
+    for change, difference in changes:
+        change()
+        message = refused(tmp_path, *arguments)
+        assert told + difference in message
+        assert message.endswith("use --save NAME for a run beside it, or --force to overwrite it")
+    assert "train: classes 2 there, 3 now" in message
+    (more / "0.png").write_bytes(kept)
+    shutil.rmtree(tmp_path / "data/train/c")
+    done(tmp_path, *arguments)  # the images it was begun on
