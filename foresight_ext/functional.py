@@ -1,7 +1,7 @@
 """Networks as functions of weights and buffers that are not their own; their modes and hooks are put back."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -16,8 +16,6 @@ LAYERS = (nn.Conv2d, nn.Linear)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 Weights = dict[str, Tensor]
-# stands in for nothing to enter
-NOBODY: AbstractContextManager[Any] = nullcontext()
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
@@ -162,27 +160,19 @@ def added(terms: Iterable[Tensor]) -> Tensor:
     return total
 
 
-def taking_part(
-    network: nn.Module, x: Tensor, watching: AbstractContextManager[Any] = NOBODY
-) -> set[nn.Parameter]:
+def taking_part(network: nn.Module, x: Tensor) -> set[nn.Parameter]:
     """The parameters of modules that run on images x in evaluation mode, and those the result depends on.
 
     The latter belong to modules whose parent uses their weights without calling them, as attention does; they
     are looked for, by a backward pass, where there are modules that do not run. In a supernet that depends on
-    its mixing. `watching` is entered while the network runs.
+    its mixing.
     """
     ran: set[nn.Parameter] = set()
 
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         ran.update(module.parameters(recurse=False))
 
-    with (
-        torch.no_grad(),
-        mode(network, False),
-        hooks(network, nn.Module, count),
-        watching,
-        _attention_in_parts(),
-    ):
+    with torch.no_grad(), mode(network, False), hooks(network, nn.Module, count), attention_in_parts():
         network(x)
     others = {name: one for name, one in network.named_parameters() if one not in ran}
     if not others:
@@ -200,7 +190,7 @@ def taking_part(
 
 
 @contextmanager
-def _attention_in_parts() -> Iterator[None]:
+def attention_in_parts() -> Iterator[None]:
     """Let attention run as operations that are known one by one, not as a single one."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

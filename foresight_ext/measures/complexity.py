@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from foresight_ext.functional import taking_part
+from foresight_ext.functional import attention_in_parts, mode, taking_part
 
 
 class Complexity(NamedTuple):
@@ -24,9 +24,23 @@ def complexity(network: nn.Module, image: Sequence[int]) -> Complexity:
     A network built under `torch.device("meta")` is counted without computing anything.
     """
     black = torch.zeros(1, *image, device=next(network.parameters()).device)
-    return Complexity(
-        sum(weight.numel() for weight in network.parameters()), what_runs(network, black).multiply_adds
-    )
+    parameters = sum(weight.numel() for weight in network.parameters())
+    return Complexity(parameters, multiply_adds(network, black))
+
+
+def parameters_taking_part(network: nn.Module, x: Tensor) -> int:
+    """How many parameters take part in the result for images x: in a supernet that depends on its mixing."""
+    return sum(weight.numel() for weight in taking_part(network, x))
+
+
+@torch.no_grad()
+def multiply_adds(network: nn.Module, x: Tensor) -> int:
+    """Multiply-adds for images x, of the operations that run: in a supernet that depends on its mixing."""
+    counter = _Operations()
+    with mode(network, False), attention_in_parts(), counter:
+        network(x)
+    # PyTorch's formulas take a multiplication and an addition for two operations
+    return counter.total // 2
 
 
 class _Operations(TorchDispatchMode):
@@ -40,11 +54,3 @@ class _Operations(TorchDispatchMode):
         if formula is not None:
             self.total += formula(*args, **(kwargs or {}), out_val=result)
         return result
-
-
-def what_runs(network: nn.Module, x: Tensor) -> Complexity:
-    """The same of what takes part for an image x (1 x C x H x W), in a supernet under its mixing."""
-    counter = _Operations()
-    parameters = taking_part(network, x, counter)
-    # PyTorch's formulas take a multiplication and an addition for two operations
-    return Complexity(sum(weight.numel() for weight in parameters), counter.total // 2)

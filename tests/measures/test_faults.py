@@ -13,7 +13,7 @@ from foresight_ext import PROXIES, find_measures, find_measures_arrays
 from foresight_ext.errors import UserError
 from foresight_ext.functional import only_logits
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.complexity import what_runs
+from foresight_ext.measures.complexity import multiply_adds
 from foresight_ext.measures.layers import LayerProxy
 from foresight_ext.measures.linear_regions import LinearRegions
 from foresight_ext.measures.proxy import network_score
@@ -189,7 +189,7 @@ def test_weights_of_modules_that_do_not_run_themselves_count():
     counter = FlopCounterMode(display=False)
     with counter:  # with gradients, so that attention is not one operation that has no formula
         network.eval()(batch.inputs[:1])
-    assert what_runs(network, batch.inputs[:1]).multiply_adds == counter.get_total_flops() // 2
+    assert multiply_adds(network, batch.inputs[:1]) == counter.get_total_flops() // 2
 
 
 # ---- losses
