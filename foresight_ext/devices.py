@@ -89,16 +89,25 @@ def _precisions() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
     """PyTorch's settings of float32: how each is read, how it is changed, and what is exact."""
     cudnn, cuda, mkldnn = torch.backends.cudnn, torch.backends.cuda, torch.backends.mkldnn
     try:
-        _ = cudnn.allow_tf32, cuda.matmul.allow_tf32
+        _ = cudnn.allow_tf32, cuda.matmul.allow_tf32, torch.get_float32_matmul_precision()
     except RuntimeError:  # the caller has set the newer ones (PyTorch 2.9), beside which these can't be read
         parts = ((cudnn, "conv rnn"), (cuda, "matmul"), (mkldnn, "conv rnn matmul"))
         newer = [getattr(backend, part) for backend, names in parts for part in names.split()]
         name = "fp32_precision"
         return [(partial(getattr, one, name), partial(setattr, one, name), "ieee") for one in newer]
-    return [
+    older: list[tuple[Callable[[], Any], Callable[[Any], None], Any]] = [
         (lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), False),
         (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
     ]
+    for name in ("conv", "rnn"):  # these have no older setting
+        holder = getattr(mkldnn, name, None)
+        if getattr(holder, "fp32_precision", "none") not in ("none", "ieee"):
+            read, change = (
+                partial(getattr, holder, "fp32_precision"),
+                partial(setattr, holder, "fp32_precision"),
+            )
+            older.append((read, change, "ieee"))
+    return older
 
 
 @contextmanager

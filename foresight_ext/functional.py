@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 
 from foresight_ext.errors import UserError
@@ -39,8 +40,19 @@ def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda va
 
 
 def layer_weights(network: nn.Module, state: Weights) -> list[Tensor]:
-    """The state's weights of the Conv2d and Linear layers, in module order."""
+    """The state's weights of the Conv2d and Linear layers, in module order.
+
+    UserError if there are no such layers, or one whose weight is made of other parameters.
+    """
     layers = [name for name, module in network.named_modules() if isinstance(module, LAYERS)]
+    if not layers:
+        raise UserError("the network has neither a Conv2d nor a Linear layer, whose weights are looked at")
+    for name in layers:
+        if (f"{name}.weight" if name else "weight") not in state:
+            raise UserError(
+                f"the weight of the layer '{name}' is made of other parameters (weight norm, pruning or "
+                "another parametrisation): remove that first"
+            )
     return [state[f"{name}.weight" if name else "weight"] for name in layers]
 
 
@@ -65,6 +77,8 @@ class Chosen(nn.Module):
         try:
             if callable(self.output):
                 found = self.output(returned)
+            elif isinstance(returned, Tensor):  # several things in training mode only
+                found = returned
             elif isinstance(self.output, str) and not isinstance(returned, Mapping):
                 found = getattr(returned, self.output)
             else:
@@ -191,10 +205,11 @@ def taking_part(network: nn.Module, x: Tensor) -> set[nn.Parameter]:
 
 @contextmanager
 def attention_in_parts() -> Iterator[None]:
-    """Let attention run as operations that are known one by one, not as a single one."""
+    """Let attention run as matrix products that are known one by one, not as a single operation."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)

@@ -13,6 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m nasbench201.benchmark", file=sys.stderr)
+    sys.exit(2)
+
 import numpy as np
 
 from foresight_ext.commands.parser import Parser, entry_point, user_path

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m nasbench201.networks_proposal", file=sys.stderr)
+    sys.exit(2)
+
 from foresight_ext.commands.options import compute_of, images_of, place_of, search_settings_of
 from foresight_ext.commands.parser import Parser, entry_point
 from foresight_ext.commands.proposal import add_proposal_options, propose

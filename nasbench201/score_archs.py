@@ -13,6 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m nasbench201.score_archs", file=sys.stderr)
+    sys.exit(2)
+
 from foresight_ext.commands.options import (
     add_common_options,
     add_metrics_option,

@@ -3,6 +3,10 @@
 import sys
 from collections.abc import Sequence
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m nasbench201.visualize", file=sys.stderr)
+    sys.exit(2)
+
 from foresight_ext.commands.parser import entry_point
 from foresight_ext.commands.visualize import draw_cells
 from foresight_ext.drawing import Cell, CellEdge

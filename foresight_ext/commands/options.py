@@ -1,6 +1,7 @@
 """The options that commands share, each meaning the same everywhere, and the settings they become."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,10 @@ def _gpu(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    allowed = 0 < len(text) <= 100 and all(c.isalnum() or c in "._-+" for c in text)
+    allowed = 0 < len(os.fsencode(text)) <= 100 and all(c.isalnum() or c in "._-+" for c in text)
     if not allowed or text.startswith("."):
-        raise argparse.ArgumentTypeError(f"'{text}' is no name: up to 100 letters, digits and ._-+ make one")
+        one = "up to 100 letters, digits and ._-+ make one (fewer letters that are not ASCII)"
+        raise argparse.ArgumentTypeError(f"'{text}' is no name: {one}")
     return text
 
 

@@ -2,12 +2,15 @@
 
 import argparse
 import difflib
+import errno
 import functools
+import io
 import logging
 import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -49,12 +52,26 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(name, *aliases, default=default, help=text, **more)
 
 
+# a full disk, a quota that is used up, a file that may not grow (ulimit -f)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _of_a_thread(failed: threading.ExceptHookArgs) -> None:
+    """What ended a thread: a lack of room, as TensorBoard meets it, ends the command in one line anyway."""
+    if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in _NO_ROOM):
+        threading.__excepthook__(failed)
+
+
 def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
     """Decorates a main: a UserError becomes one line and exit code 2, Ctrl-C exit code 130 and one line of
     all processes together."""
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
+        threading.excepthook = _of_a_thread
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a name that a terminal can't show is no reason to fail
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = main(argv)
             sys.stdout.flush()
@@ -65,6 +82,13 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
         except UserError as error:
             print("error:", " ".join(str(error).split()), file=sys.stderr)
             return 2
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            where = error.filename or "a file of the run"
+            told = f"no room to write {where} ({error.strerror})"
+            print(f"error: {told}: free some, and the same command goes on from here", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             if is_first_process():
                 print("stopped: the same command goes on from here", file=sys.stderr)
@@ -149,7 +173,8 @@ def user_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("'' is not a path")
     try:
-        return Path(text).expanduser().absolute()
+        # without `..`, so that one folder is one setting; resolve() would follow links as well
+        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
 

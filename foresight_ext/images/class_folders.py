@@ -63,7 +63,7 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
 
     Pillow itself cuts 16-bit numbers off at 255, which leaves white.
     """
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # older Pillow: I
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         values = np.asarray(image).astype(np.float64) / 257  # 65535 is 255
         return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
     if image.mode in ("I", "F"):

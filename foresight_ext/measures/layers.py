@@ -66,7 +66,9 @@ class LayerProxy(Proxy):
 
 
 def total(arrays: list[Tensor]) -> Tensor:
-    """The sum (0-dimensional) of all values of all layers."""
+    """The sum (0-dimensional) of all values of all layers; UserError if there are none."""
+    if not arrays:
+        raise UserError("the network has neither a Conv2d nor a Linear layer, whose weights are looked at")
     return torch.stack([array.sum() for array in arrays]).sum()
 
 

@@ -1,6 +1,5 @@
 """`linear_regions`: into how many linear pieces the network cuts the space of tiny images."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from foresight_ext.functional import hooks, logits, mode, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.images.tiny_images import tiny_images
-from foresight_ext.measures.patterns import RELUS, distinct, fires, pack
+from foresight_ext.measures.patterns import RELUS, distinct, fires, pack, unless_nan
 from foresight_ext.measures.proxy import Proxy
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
@@ -52,7 +51,7 @@ def _count(network: nn.Module, tiny: Tensor) -> float:
     state = own_state(network)
     words: list[np.ndarray] = []  # one array for each ReLU that ran
     patterns: list[np.ndarray] = []
-    broken = torch.zeros((), dtype=torch.bool, device=tiny.device)
+    outputs: list[Tensor] = []
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         words.append(pack(fires(output).T))
@@ -61,9 +60,9 @@ def _count(network: nn.Module, tiny: Tensor) -> float:
         for images in tiny.split(_BATCH_SIZE):
             words[:] = [np.zeros((1, len(images)), dtype=np.uint64)]  # without ReLUs there is one region
             # NaN does not fire, so that its patterns would count as those of numbers
-            broken = broken | logits(network, state, images).isnan().any()
+            outputs.append(logits(network, state, images))
             patterns.append(np.concatenate(words))
-    return float(torch.where(broken, math.nan, float(distinct(patterns).shape[1])))
+    return float(unless_nan(float(distinct(patterns).shape[1]), torch.cat(outputs)))
 
 
 PROXY = LinearRegions()

@@ -1,5 +1,6 @@
 """Sign patterns, which ReLUs fire for which images: packed into words and counted exactly."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,3 +29,9 @@ def distinct(words: Sequence[np.ndarray]) -> np.ndarray:
     columns = columns[:, np.lexsort(columns)]
     differs = np.any(columns[:, 1:] != columns[:, :-1], axis=0)
     return columns[:, np.concatenate((np.ones(min(1, columns.shape[1]), dtype=bool), differs))]
+
+
+def unless_nan(count: float, output: Tensor) -> Tensor:
+    """A count of patterns (0-dimensional, float64), or NaN if the network's output holds any."""
+    value = torch.tensor(count, dtype=torch.float64, device=output.device)
+    return torch.where(output.isnan().any(), torch.full_like(value, math.nan), value)

@@ -1,6 +1,6 @@
 """Zero-Cost-NAS's interface (Abdelfattah et al. 2021): `find_measures` on a network and a data loader."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any
 
@@ -28,6 +28,9 @@ DEFAULT_MEASURES = (
     "synflow",
     "l2_norm",
 )
+
+# proxies that feed images of a size of their own
+_OTHER_SIZES = ("meco", "linear_regions")
 
 # pairs of images (n x C x H x W) and targets (n)
 Loader = Iterable[tuple[Tensor, Tensor]]
@@ -88,8 +91,12 @@ def find_measures_arrays(
             raise UserError(f"measure_names: '{name}' compares networks: one network alone has no value")
     inputs, targets = _load(trainloader, *dataload_info)
     batch = Batch(inputs.to(device), targets.to(device))
+    net_orig = _unwrapped(net_orig)
     first = next(net_orig.parameters(), None)
     home = first.device if first is not None else batch.inputs.device
+    if first is not None and first.is_floating_point() and first.dtype != inputs.dtype:
+        kinds = f"the network's weights are {first.dtype} and the images {inputs.dtype}"
+        raise UserError(f"dataloader: {kinds}: make them one, such as torch.float32")
     try:
         net_orig.to(device)
         network = net_orig if output is None else Chosen(net_orig, output)
@@ -99,8 +106,25 @@ def find_measures_arrays(
 
 
 def _value(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
-    count = len(batch.inputs)
     check_network(proxy, network)
+    try:
+        return _in_memory(name, proxy, network, batch, loss)
+    except RuntimeError as error:
+        told = " ".join(str(error).split())
+        if "shapes cannot be multiplied" in told and name in _OTHER_SIZES:
+            size = " x ".join(map(str, batch.inputs.shape[2:]))
+            raise UserError(
+                f"{name} feeds images of another size than {size}, and this network takes no other: "
+                "pool to a fixed size before its linear layers"
+            ) from error
+        if "does not require grad" in told:
+            raise UserError(f"{name}: a part of the network runs without gradients (no_grad?)") from error
+        raise
+
+
+def _in_memory(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
+    """The value, with the images in pieces where memory is short."""
+    count = len(batch.inputs)
     if isinstance(proxy, LayerProxy):
         for pieces in (1, *(n for n in range(2, count // 2 + 1) if count % n == 0)):
             try:
@@ -124,15 +148,38 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return "out of memory" in text or "not enough memory" in text
 
 
+def _unwrapped(network: nn.Module) -> nn.Module:
+    """The network itself, without what runs it on several GPUs or has compiled it."""
+    while True:
+        compiled = network._modules.get("_orig_mod")  # torch.compile's wrapper, slow to import
+        if compiled is not None:
+            network = compiled
+        elif isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        else:
+            return network
+
+
 def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor, Tensor]:
     if number < 1:
         raise UserError(f"dataload_info: {number} is no number of minibatches or images: 1 or more")
     if kind == "random":
-        images, targets = zip(*islice(recycled(loader, "dataloader"), number))
+        images, targets = zip(*map(_pair, islice(recycled(loader, "dataloader"), number)))
         return torch.cat(images), torch.cat(targets)
     if kind == "grasp":
         return _some_of_each_class(loader, number, classes)
     raise UserError(f"dataload_info: unknown kind '{kind}': choose from random, grasp")
+
+
+def _pair(minibatch: Any) -> tuple[Tensor, Tensor]:
+    """A minibatch's images and labels; UserError if it is something else."""
+    if not (isinstance(minibatch, Sequence) and len(minibatch) == 2):
+        many = f" of {len(minibatch)}" if isinstance(minibatch, Sized) else ""
+        kind = type(minibatch).__name__
+        raise UserError(f"dataloader: a minibatch is a {kind}{many}: it must be a pair of images and labels")
+    images, targets = minibatch
+    # labels of any whole numbers; those of a regression stay as they are
+    return images, targets if targets.is_floating_point() else targets.long()
 
 
 def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -140,7 +187,7 @@ def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tens
     found: list[list[Tensor]] = [[] for _ in range(classes)]
     while any(len(images) < number for images in found):
         before = [len(images) for images in found]
-        for images, targets in loader:
+        for images, targets in map(_pair, loader):
             for image, label in zip(images, targets.tolist()):
                 if 0 <= label < classes and len(found[label]) < number:
                     found[label].append(image)

@@ -1,14 +1,12 @@
 """`swap`: how many different sign patterns the network's neurons have over the images."""
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from foresight_ext.functional import hooks, logits, own_state
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.patterns import RELUS, distinct, fires, pack
+from foresight_ext.measures.patterns import RELUS, distinct, fires, pack, unless_nan
 from foresight_ext.measures.proxy import Proxy
 
 
@@ -35,7 +33,7 @@ class Swap(Proxy):
         if not patterns:
             return 0.0
         # NaN does not fire, so that its patterns would count as those of numbers
-        return float(torch.where(output.isnan().any(), math.nan, float(distinct(patterns).shape[1])))
+        return float(unless_nan(float(distinct(patterns).shape[1]), output))
 
 
 PROXY = Swap()

@@ -53,11 +53,10 @@ class Zen(Proxy):
                 if len(features) != 2:
                     raise UserError("zen reads features at an AdaptiveAvgPool2d: a network needs just one")
                 change = (features[0] - features[1]).abs().flatten(1).sum(dim=1).mean().log()
-                variances = [
-                    state[f"{name}.running_var"].mean()
-                    for name, module in network.named_modules()
-                    if module in norms
-                ]
+                named = [name for name, module in network.named_modules() if module in norms]
+                if any(f"{name}.running_var" not in state for name in named):
+                    raise UserError("zen needs batch norms with running statistics")
+                variances = [state[f"{name}.running_var"].mean() for name in named]
                 scores.append(change + sum(0.5 * variance.log() for variance in variances))
         return float(torch.stack(scores).mean())
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,18 @@ from foresight_ext.runs.journal import Journal
 CONFIG = "config.json"
 LOG = "log.txt"
 _LOCK = ".lock"
+_PACKAGE = "foresight_ext"
 BESIDE = "use --save NAME for a run beside it, or --force to overwrite it"
+
+
+class _LogFile(logging.FileHandler):
+    """A log that can't be written ends the run: what has no room for a line has none for a result."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, self.baseFilename) from error
+        super().handleError(record)
 
 
 class RunFolder:
@@ -32,6 +44,8 @@ class RunFolder:
         self, path: Path, settings: dict[str, Any], notes: dict[str, Any], force: bool, remedy: str = BESIDE
     ):
         self.path = path
+        self.remedy = remedy
+        self._journals: dict[str, Journal] = {}
         self._log: logging.Handler | None = None
         config = path / CONFIG
         try:
@@ -44,8 +58,10 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._lock.close()
             raise UserError(f"{path} is in use by another process: wait for it, or use --save NAME") from None
         except OSError as error:
+            self._lock.close()
             reason = f"{error.strerror}: its file system may know no locks"
             raise UserError(f"--out: {path} can't be locked: {reason}") from error
         try:
@@ -85,22 +101,30 @@ class RunFolder:
             if split in there and there[split].get(key) != value
         ]
         if different:
-            raise UserError(f"{self.path} was begun on other images ({'; '.join(different)}): {BESIDE}")
+            raise UserError(f"{self.path} was begun on other images ({'; '.join(different)}): {self.remedy}")
 
     def close(self) -> None:
         """End the log, and let other processes in."""
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
             self._log.close()
+            logging.getLogger(_PACKAGE).setLevel(self._level)
+        for journal in self._journals.values():
+            journal.close()
         self._lock.close()
 
     def journal(self, name: str) -> "Journal":
         """The journal of a stage."""
-        return Journal(self.path / f"{name}.jsonl")
+        if name not in self._journals:
+            self._journals[name] = Journal(self.path / f"{name}.jsonl")
+        return self._journals[name]
 
     def log_to_file(self) -> None:
         """Write what is logged to log.txt as well, with the time, until `close`."""
-        self._log = logging.FileHandler(self.path / LOG, encoding="utf-8")
+        self._log = _LogFile(self.path / LOG, encoding="utf-8")
+        # what a library says of its work is for the log, whether or not a command prints it too
+        self._level = logging.getLogger(_PACKAGE).level
+        logging.getLogger(_PACKAGE).setLevel(logging.INFO)
         self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         logging.getLogger().addHandler(self._log)
 

@@ -1,7 +1,9 @@
 """A journal of what a stage has done: one JSON object a line, appended as it happens."""
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,9 @@ class Journal:
         self.path = path
         self.entries: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self._file = path.open("a+b")
-        self._file.seek(0)
+        self._file = path.open("a+b", buffering=0)  # what finds no room is not tried again later
         whole = 0
-        for number, line in enumerate(self._file, start=1):
-            if not line.endswith(b"\n"):
-                break
+        for number, line in enumerate(self._lines(), start=1):
             try:
                 entry = json.loads(line)
                 self.seconds += entry["seconds"]
@@ -38,8 +37,11 @@ class Journal:
         for entry in self.entries[count:]:
             self.seconds -= entry["seconds"]
         del self.entries[count:]
-        self._file.seek(0)
-        self._file.truncate(sum(len(line) for _, line in zip(range(count), self._file)))
+        self._file.truncate(sum(map(len, self._lines()[:count])))
+
+    def close(self) -> None:
+        """Nothing more will be added."""
+        self._file.close()
 
     def damaged(self, number: int) -> UserError:
         """What to raise if entry `number`, counted from 1, makes no sense."""
@@ -49,8 +51,18 @@ class Journal:
         """Add an entry; once this returns it outlives the process."""
         self.entries.append(entry)
         self.seconds += entry["seconds"]
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
+        line = json.dumps(entry).encode() + b"\n"
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    def _lines(self) -> list[bytes]:
+        """The file's whole lines."""
+        self._file.seek(0)
+        *lines, _ = self._file.readall().split(b"\n")
+        return [line + b"\n" for line in lines]
 
 
 def json_score(score: float) -> float | str:

@@ -12,6 +12,15 @@ POOL = "networks_pool.json"
 BEST = "best_networks.json"
 SUMMARY = "summary.json"
 RESULT = "result.json"  # of a training
+_OF_A_RESULT = {
+    "test_accuracy",
+    "protocol",
+    "epochs",
+    "fast",
+    "best_epoch",
+    "best_epoch_chosen_by",
+    "seconds",
+}
 _MOST_IDS = 20  # in a message
 
 
@@ -38,9 +47,12 @@ def read_own(path: Path) -> list[str]:
 def read_result(path: Path) -> dict[str, Any]:
     """A training's result.json; UserError if it is damaged."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError):
         raise damaged(path) from None
+    if not set(content) >= _OF_A_RESULT:
+        raise damaged(path)
+    return content
 
 
 def damaged(path: Path) -> UserError:

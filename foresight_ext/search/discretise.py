@@ -1,6 +1,7 @@
 """The pure core of the method: a supernet and minibatches become one architecture, decision by decision."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -155,17 +156,15 @@ class _Discretising:
         if order.opening:
             batch = self._next(1)
             if len(self.done) < sum(map(len, undecided)):
-                rankings = [order.rank(self._score(mixing, batch, group, 0)) for group in undecided]
+                for number, group in enumerate(undecided):
+                    with self._named(group):
+                        rankings[number] = order.rank(self._score(mixing, batch, group, 0))
         for step in plan.operation_steps:
             batch = self._next(order.step_batches)
             for number, visit in step:
                 group, score = undecided[number], partial(self._score, mixing, batch)
-                try:
+                with self._named([visit.choice] if visit is not None else group):
                     decision = self._take(partial(order.decide, group, visit, rankings[number], score))
-                except NoScore as error:
-                    chosen = [visit.choice] if visit is not None else group
-                    names = ", ".join(self.supernet.choices[choice].name for choice in chosen)
-                    raise UserError(f"{self.proxy.name} on {names}: {error}") from error
                 group.remove(decision.choice)
                 mixing = decide(mixing, decision.choice, decision.candidate)
         for nodes in plan.topology_steps:
@@ -202,8 +201,18 @@ class _Discretising:
         # As in the official code a dropped edge still runs while its node is decided, so that the scores of
         # the others do not change from round to round.
         found = edge_scores(self.proxy, self.supernet, mixing, node.choices, batch(0))
-        dropped = tuple(node.choices[position] for position in dropped_edges(found, node.keep))
+        with self._named(node.choices):
+            dropped = tuple(node.choices[position] for position in dropped_edges(found, node.keep))
         return Pruning(visit.node, dropped, found)
+
+    @contextmanager
+    def _named(self, choices: Sequence[int]) -> Iterator[None]:
+        """Say which choices they are that no score is usable for."""
+        try:
+            yield
+        except NoScore as error:
+            names = ", ".join(self.supernet.choices[choice].name for choice in choices)
+            raise UserError(f"{self.proxy.name} on {names}: {error}") from error
 
     def _kept(self, mixing: Mixing) -> dict[str, str | None]:
         return {
@@ -228,7 +237,8 @@ def _numbered(batches: Batches, supernet: Supernet, seed: int) -> Callable[[int]
 
     def as_batch(given: Any, number: int) -> Batch:
         if isinstance(given, Batch):
-            return given
+            inputs, targets = given.inputs.to(weight.device), given.targets.to(weight.device)
+            return given._replace(inputs=inputs, targets=targets)
         pair = isinstance(given, Sequence) and len(given) == 2 and all(isinstance(t, Tensor) for t in given)
         if not pair:
             kind = type(given).__name__

@@ -17,6 +17,7 @@ from foresight_ext.measures.watching import watched
 from foresight_ext.runs.folder import Place, compare_settings
 from foresight_ext.runs.progress import Progress, in_words
 from foresight_ext.runs.results import BEST, POOL, read_own, write_best, write_pool
+from foresight_ext.search.choosing import NoScore
 from foresight_ext.search.journal import read_decisions, read_rows, scored, told, written, written_row
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
@@ -36,13 +37,11 @@ from foresight_ext.supernets.supernet import Supernet
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-STAGES = ("all", "search", "validation")
-
 _log = logging.getLogger(__name__)
 
 
 class SearchRun:
-    """One run of one space on the training images of a data set. `stage` is one of STAGES.
+    """One run of one space on the training images of a data set. `stage` is all, search or validation.
 
     A space without validation ends with its pool.
     """
@@ -259,7 +258,10 @@ class SearchRun:
             if several:  # what compares networks is known once all are scored
                 for index, total in enumerate(totals.values()):
                     board.add_scalar("pool_scores", total, index)
-            best = best_genotype(totals)
+            try:
+                best = best_genotype(totals)
+            except NoScore as error:
+                raise UserError(f"{self.proxy.name} in the validation: {error}") from error
             for cell in self.space.cells(best):
                 board.add_image(cell.name, drawing_image(cell), dataformats="HWC")
         write_best(self.folder.path, self.space.name, self.images.dataset, best)
@@ -291,7 +293,7 @@ class _Ties:
         self._said = False
 
     def look_at(self, decision: Decision | Pruning, supernet: Supernet) -> None:
-        scores = decision.scores or ()
+        scores = decision.scores or () if isinstance(decision, Decision) else ()
         if not self._said and len(scores) > 1 and len(set(scores)) == 1:
             self._said = True
             what, _ = scored(decision, supernet)

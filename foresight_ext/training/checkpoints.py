@@ -1,5 +1,7 @@
 """The checkpoints of a training: the last, the best and every n-th epoch's, each written in one step."""
 
+import errno
+import os
 import pickle
 import re
 from pathlib import Path
@@ -45,8 +47,7 @@ class Checkpoints:
             paths.append(self.kept(epoch))
         # `last` at the end: if the process is killed before, the epoch is computed and saved again
         for path in [*paths, self.last]:
-            with replacing(path) as temporary:
-                torch.save(content, temporary)
+            _save(content, path)
 
     def load(self, path: Path) -> dict[str, Any]:
         """A checkpoint, on the CPU. UserError if it can't be read."""
@@ -79,6 +80,16 @@ class Checkpoints:
         best = self.load(self.best)["epochs"] if self.best.is_file() else 0
         if best > epoch:  # the best up to `epoch` is gone: what follows is compared with `epoch` itself
             content["best_epoch"] = epoch
-            with replacing(self.best) as temporary:
-                torch.save(content, temporary)
+            _save(content, self.best)
         return content
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint in one step; OSError if there is no room for it."""
+    with replacing(path) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # what PyTorch says of a disk that is full, in several ways
+            if not any(words in str(error) for words in ("iostream error", "unexpected pos", "write failed")):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error

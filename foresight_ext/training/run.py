@@ -112,12 +112,19 @@ def _divided(spec: TrainSpec, source: ImageSource, settings: TrainSettings) -> D
 def _fast_arithmetic() -> Iterator[None]:
     """What is fast on a GPU, TF32 and tuned convolutions: scoring must not use it."""
     cudnn = torch.backends.cudnn
-    kept = cudnn.allow_tf32, cudnn.benchmark
-    cudnn.allow_tf32 = cudnn.benchmark = True
+    try:
+        kept = cudnn.allow_tf32
+    except RuntimeError:  # the caller has said how exact it is to be, by PyTorch's newer settings
+        kept = None
+    tuned, cudnn.benchmark = cudnn.benchmark, True
+    if kept is not None:
+        cudnn.allow_tf32 = True
     try:
         yield
     finally:
-        cudnn.allow_tf32, cudnn.benchmark = kept
+        cudnn.benchmark = tuned
+        if kept is not None:
+            cudnn.allow_tf32 = kept
 
 
 class _Training:

@@ -7,6 +7,10 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m sota.cnn.genotypes", file=sys.stderr)
+    sys.exit(2)
+
 from foresight_ext.commands.parser import Parser, entry_point
 from foresight_ext.errors import UserError
 from foresight_ext.registry import Registry
@@ -50,10 +54,12 @@ class Architectures(Registry[Genotype]):
     def get(self, name: str) -> Genotype:
         """The genotype of that name; UserError if there is none, or says what is wrong with it."""
         self.check(name)
-        if name in self._tables:
-            return read_table(self._tables[name], name)
         pasted = self._module.get(name)
-        return sound(pasted if isinstance(pasted, Genotype) else super().get(name), name)
+        if name not in self._tables:
+            return sound(pasted if isinstance(pasted, Genotype) else super().get(name), name)
+        if isinstance(pasted, Genotype):
+            raise UserError(f"architecture '{name}' stands twice in sota/cnn/genotypes.py: rename yours")
+        return read_table(self._tables[name], name)
 
     def add(self, text: str) -> None:
         """Register all architectures of a text, a name and a table each; ValueError if a name is taken."""
@@ -66,6 +72,9 @@ class Architectures(Registry[Genotype]):
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or isinstance(self._module.get(str(name)), Genotype)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
     def __iter__(self) -> Iterator[str]:
         names = dict.fromkeys(super().__iter__())

@@ -21,8 +21,6 @@ from sota.cnn.visualize import cells_of
 class DartsSpace(Space):
     """One of the spaces S1 to S6, with the supernet's (and the validation networks') channels and layers."""
 
-    new_pass_for_each_batch = False
-
     def __init__(self, name: str = "s5", search_channels: int = 16, search_layers: int = 8):
         self.name = name
         self.skeleton = SearchSkeleton(search_channels, search_layers)

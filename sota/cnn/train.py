@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m sota.cnn.train", file=sys.stderr)
+    sys.exit(2)
+
 from foresight_ext.commands.options import add_training_options, images_of, recipe_of
 from foresight_ext.commands.parser import Parser, add_switch, entry_point, real_number, whole_number
 from foresight_ext.commands.train import TrainCommand

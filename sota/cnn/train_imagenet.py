@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+if not __package__:  # started as a file: the project is not found from there
+    print("error: start it as python -m sota.cnn.train_imagenet", file=sys.stderr)
+    sys.exit(2)
+
 from foresight_ext.commands.options import add_training_options
 from foresight_ext.commands.parser import Parser, entry_point, real_number, whole_number
 from foresight_ext.commands.train import TrainCommand

@@ -57,7 +57,7 @@ def search(setting: str, limit: float) -> tuple[int, float]:
         command = [sys.executable, "-m", *COMMAND, f"--out={out}"]
         environment = {**_environment(), **SETTINGS[setting]}
         process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.DEVNULL)
-        while not list(Path(out).rglob("search.jsonl")):
+        while process.poll() is None and not list(Path(out).rglob("search.jsonl")):
             time.sleep(0.02)
         start = time.monotonic()
         while process.poll() is None and time.monotonic() - start < limit:
@@ -65,7 +65,7 @@ def search(setting: str, limit: float) -> tuple[int, float]:
         seconds = time.monotonic() - start
         process.kill()
         process.wait()
-        [journal] = Path(out).rglob("search.jsonl")
+        [journal] = Path(out).rglob("search.jsonl")  # there is none if the search did not start
         return journal.read_text().count("\n"), seconds
 
 

@@ -61,3 +61,64 @@ def test_threads_give_way_unless_the_user_has_said_how(given, expected):
         check=True,
     )
     assert done.stdout.strip() == expected
+
+
+def test_started_as_a_file_a_command_says_how_it_is_started():
+    for file in ("sota/cnn/train.py", "nasbench201/networks_proposal.py"):
+        command = [sys.executable, str(PROJECT_ROOT / file), "--help"]
+        done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+        module = file.removesuffix(".py").replace("/", ".")
+        assert (done.returncode, done.stderr) == (2, f"error: start it as python -m {module}\n")
+
+
+SMALL = [
+    "--dataset=digits",
+    "--device=cpu",
+    "--threads=1",
+    "--cells=1",
+    "--init_channels=2",
+    "--batch_size=8",
+]
+SMALL += ["--pool_size=2", "--validate_rounds=2"]
+SEARCH = [sys.executable, "-m", "nasbench201.networks_proposal", *SMALL]
+
+
+def test_letters_that_the_output_can_not_show_are_no_reason_to_fail(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
+    command = [*SEARCH, f"--out={tmp_path / 'Läufe'}"]
+    done = subprocess.run(
+        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"run: {tmp_path}/L\\xe4ufe/")
+
+
+def test_long_names_of_other_letters_are_told(tmp_path):
+    command = [*SEARCH, f"--out={tmp_path / 'out'}", f"--save={'漢' * 100}"]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is no name: up to 100 letters" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+TRAINING = [*SEARCH, "--no_skip_training", "--epochs=2", "--train_batch_size=64"]
+
+
+@pytest.mark.parametrize("kilobytes", [4, 24])
+def test_a_file_that_may_not_grow_ends_in_one_line_and_goes_on_later(tmp_path, kilobytes):
+    """As a full disk does: whatever file it is that finds no room."""
+    command = [*TRAINING, f"--out={tmp_path}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    limited = ["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash", *command]
+    done = subprocess.run(
+        limited, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no room to write ")
+    assert done.stderr.endswith(": free some, and the same command goes on from here\n")
+    assert done.stderr.count("\n") == 1
+    done = subprocess.run(
+        command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].endswith("/training")

@@ -45,7 +45,9 @@ def test_it_is_searched_validated_and_trained(tmp_path, capsys):
     job = Job("chain", genotype, run.space.train_spec, DIGITS, run.path / "training")
     result = train(job, TrainSettings(), Place(tmp_path), CPU)
     assert result["test_accuracy"]["last"] > 30  # chance is 10
-    assert capsys.readouterr() == ("", "")  # a library prints nothing
+    assert capsys.readouterr() == ("", "")  # a library prints nothing, but keeps a log
+    assert f"architecture: {genotype}" in (run.path / "log.txt").read_text()
+    assert "test accuracy (protocol holdout)" in (run.path / "training/log.txt").read_text()
 
 
 @pytest.mark.parametrize("metrics", [("snip",), ("synflow", "nwot")])

@@ -82,3 +82,9 @@ def test_other_text_is_told_and_not_run(text, capsys):
 
 def test_a_search_prints_its_winner_so():
     assert DartsSpace("s5").to_paste(format_genotype(SOUND)) == as_pasted(SOUND)
+
+
+def test_a_name_that_stands_twice_is_told(pasted):
+    pasted(NAME, PASTED)
+    with pytest.raises(UserError, match=f"'{NAME}' stands twice in sota/cnn/genotypes.py: rename yours"):
+        find_genotype(NAME)

@@ -85,7 +85,8 @@ def test_a_damaged_result_is_told_and_made_again_once_deleted(uninterrupted, out
 def test_scores_that_decide_nothing_end_the_run_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(PROXIES.get("jacob"), "score", lambda network, batch: math.nan)
     message = refused(tmp_path, *TINY)
-    assert message == "the proxy gave no score to choose by (all NaN or infinite): [nan]"
+    told = "the proxy gave no score to choose by (all NaN or infinite): [nan]"
+    assert message == f"jacob in the validation: {told}"
     assert journal(tmp_path / NAME, "validation")[0]["score"] == "nan"
     assert "no score to choose by" in refused(tmp_path, *TINY)  # read back, and said again
 
