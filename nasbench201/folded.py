@@ -64,7 +64,7 @@ class _Forward(Forward):
         self.kernel = kernel
 
     @property
-    def input(self) -> Activation:
+    def entry(self) -> Activation:
         """The cell's input."""
         node = self.nodes[0]
         assert node is not None
@@ -91,7 +91,7 @@ class _NodeStep(Step[_Forward]):
             conv = self.cell.mixed(edge, row)
             if node is None:
                 if conv is not None and conv.bias is not None:
-                    like = state.input.value
+                    like = state.entry.value
                     convolved.append(conv.bias[:, None, None].expand_as(like).contiguous())
                 continue
             if conv is not None:
@@ -113,7 +113,7 @@ class _CellEnd(Step[_Forward]):
         return mixing
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
-        like = state.input.value
+        like = state.entry.value
         size = like[0].numel()
         counts: dict[Activation, list[int]] = {}  # a node that only copies another is counted with it
         for edge, (_, source) in enumerate(EDGES):
@@ -142,7 +142,7 @@ class _ResidualStep(Step[_Forward]):
         self.shortcut = block.shortcut
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
-        x = state.input
+        x = state.entry
         x.record(state.kernel, relus=1, blocks=1)
         inner = Activation(self.conv_a(x.relu()))
         inner.record(state.kernel, relus=1, blocks=1)
@@ -157,7 +157,7 @@ class _LastStep(Step[_Forward]):
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
         bn = self.bn
-        x = F.batch_norm(state.input.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
+        x = F.batch_norm(state.entry.value, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps)
         state.kernel.add(x, relus=1)
         state.kernel.end(x)
 
