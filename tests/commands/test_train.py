@@ -364,3 +364,11 @@ def test_ctrl_c_stops_several_processes_in_one_line(tmp_path):
         [*command, "--epochs=500"], lambda: log.exists() and "epoch 1" in log.read_text()
     )
     assert (code, error) == (130, "stopped: the same command goes on from here\n")
+
+
+def test_too_few_layers_for_the_auxiliary_head_are_told(tmp_path):
+    arguments = [option for option in TINY if not option.startswith("--layers")]
+    told = refused(tmp_path / "out", *arguments, "--layers=1")
+    what = "the network can't be trained: the auxiliary head needs more cells before it: use more --layers"
+    assert told == f"{what} than 1, or --no_auxiliary"
+    assert not (tmp_path / "out").exists()
