@@ -15,6 +15,10 @@ from PIL import Image
 
 from tests import PROJECT_ROOT
 
+# NAS-Bench-201 on digits, as small as can be
+TINY_NASBENCH201 = ["--dataset=digits", "--device=cpu", "--threads=1", "--cells=1", "--init_channels=2"]
+TINY_NASBENCH201 += ["--batch_size=8"]
+
 
 def run(main, *arguments):
     """A command: exit code, standard output, standard error."""

@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests import PROJECT_ROOT
+from tests.running import TINY_NASBENCH201
 
 PACKAGES = ("foresight_ext", "nasbench201", "sota")
-SMALL = [
-    "--dataset=digits",
-    "--device=cpu",
-    "--threads=1",
-    "--cells=1",
-    "--init_channels=2",
-    "--batch_size=8",
-]
-SMALL += ["--pool_size=1", "--validate_rounds=1"]
+SMALL = [*TINY_NASBENCH201, "--pool_size=1", "--validate_rounds=1"]
 
 
 def ran(command, folder, **environment):

@@ -42,6 +42,12 @@ class Synflow(LayerProxy):
         self, network: nn.Module, batch: Batch, loss: Loss = F.cross_entropy, pieces: int = 1
     ) -> list[Tensor]:
         state = own_state(network, _positive)
+        for name, module in network.named_modules():
+            if not isinstance(module, BATCH_NORMS):  # buffers of others keep their signs
+                for part, buffer in module.named_buffers(recurse=False):
+                    value = buffer.detach().clone()
+                    kept = value.double() if value.is_floating_point() else value
+                    state[f"{name}.{part}" if name else part] = kept
         weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
         ones = torch.ones_like(batch.inputs[:1], dtype=torch.float64)
         # batch norms that pass on what they get would still refuse one image of one pixel in training mode

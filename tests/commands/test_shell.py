@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests import PROJECT_ROOT
+from tests.running import TINY_NASBENCH201
 
 COMMANDS = {
     "a table": ["-m", "sota.cnn.genotypes"],
@@ -71,15 +72,7 @@ def test_started_as_a_file_a_command_says_how_it_is_started():
         assert (done.returncode, done.stderr) == (2, f"error: start it as python -m {module}\n")
 
 
-SMALL = [
-    "--dataset=digits",
-    "--device=cpu",
-    "--threads=1",
-    "--cells=1",
-    "--init_channels=2",
-    "--batch_size=8",
-]
-SMALL += ["--pool_size=2", "--validate_rounds=2"]
+SMALL = [*TINY_NASBENCH201, "--pool_size=2", "--validate_rounds=2"]
 SEARCH = [sys.executable, "-m", "nasbench201.networks_proposal", *SMALL]
 
 

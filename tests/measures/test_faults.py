@@ -437,3 +437,25 @@ def test_attention_is_counted_by_hand():
 
     by_hand = 4 * 9 * 8 * 8 + 2 * (2 * 9 * 9 * 4)
     assert multiply_adds(Layer(), torch.randn(1, 9, 8)) == by_hand
+
+
+def test_synflow_leaves_the_signs_of_other_modules_buffers():
+    """By hand: one weight of 2 behind a factor of -3; |w g| = 2 * 3."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("factor", torch.tensor(-3.0))
+            self.linear = nn.Linear(1, 1, bias=False)
+            self.linear.weight.data.fill_(2)
+
+        def forward(self, x):
+            seen.append(float(self.factor))
+            return self.linear(x.mean((2, 3))) * self.factor
+
+    seen = []
+    found = find_measures_arrays(
+        Scaled(), [(torch.zeros(2, 1, 8, 8), torch.zeros(2))], ("random", 1, 2), "cpu", ["synflow"]
+    )
+    assert found["synflow"][0].item() == 6
+    assert seen == [-3]

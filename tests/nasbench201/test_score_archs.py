@@ -24,16 +24,9 @@ from nasbench201.score_archs import main
 from nasbench201.scoring import ScoringSettings, correlations, minibatch, sampled, score_one
 from nasbench201.settings import SkeletonSettings
 from tests import running as commands
-from tests.running import class_folders, interrupted, read
+from tests.running import TINY_NASBENCH201, class_folders, interrupted, read
 
-SMALL = [
-    "--dataset=digits",
-    "--device=cpu",
-    "--threads=1",
-    "--cells=1",
-    "--init_channels=2",
-    "--batch_size=8",
-]
+SMALL = TINY_NASBENCH201
 NAME = "nas-bench-201-scores/scores-seed0-digits"
 
 

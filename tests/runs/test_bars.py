@@ -12,16 +12,16 @@ import termios
 from foresight_ext.commands.parser import console_log
 from foresight_ext.runs.progress import Progress, TrainingProgress, bars
 from tests import PROJECT_ROOT
+from tests.running import TINY_NASBENCH201
 
 SMALL = [
-    "--dataset=digits",
-    "--device=cpu",
-    "--threads=1",
-    "--cells=1",
-    "--init_channels=2",
-    "--batch_size=8",
+    *TINY_NASBENCH201,
+    "--pool_size=2",
+    "--validate_rounds=3",
+    "--no_skip_training",
+    "--epochs=1",
+    "--train_batch_size=64",
 ]
-SMALL += ["--pool_size=2", "--validate_rounds=3", "--no_skip_training", "--epochs=1", "--train_batch_size=64"]
 NAME = "nas-bench-201/zerocostpt-seed0-digits-jacob-random"
 
 
