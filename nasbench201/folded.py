@@ -71,7 +71,9 @@ class _Forward(Forward):
         return node
 
     def fork(self) -> "_Forward":
-        return _Forward(list(self.nodes), self.kernel.copy())
+        # a node that only copies another stays the same activation
+        copies = {node: node.copy() for node in self.nodes if node is not None}
+        return _Forward([node and copies[node] for node in self.nodes], self.kernel.copy())
 
 
 class _NodeStep(Step[_Forward]):

@@ -16,17 +16,28 @@ State = TypeVar("State", bound="Forward")
 
 
 class Activation:
-    """A tensor (B x C x H x W) with what its readers derive from it, each computed once."""
+    """A tensor (B x C x H x W) with what its readers derive from it, each computed once.
+
+    Copies share the tensor and its pattern product, which is small; what else they derive is their own, and
+    is freed with them.
+    """
 
     def __init__(self, value: Tensor):
         self.value = value
         self._derived: dict[Hashable, Tensor] = {}
+        self._product: list[Tensor] = []  # of all copies: of one tensor, once it is known
+
+    def copy(self) -> "Activation":
+        copy = Activation(self.value)
+        copy._product = self._product
+        return copy
 
     @classmethod
     def concatenated(cls, parts: Sequence["Activation"]) -> "Activation":
         """The parts side by side in their channels; their pattern products add up."""
+        product = added(part.product() for part in parts)
         whole = cls(torch.cat([part.value for part in parts], dim=1))
-        whole._derived["product"] = added(part.product() for part in parts)
+        whole._product.append(product)
         return whole
 
     def derived(self, key: Hashable, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -35,6 +46,11 @@ class Activation:
             self._derived[key] = compute(self.value)
         return self._derived[key]
 
+    def forget(self, *keys: Hashable) -> None:
+        """Free what was derived under these keys, or under all where none is given."""
+        for key in keys or tuple(self._derived):
+            self._derived.pop(key, None)
+
     def relu(self) -> Tensor:
         return self.derived("relu", torch.relu)
 
@@ -42,7 +58,9 @@ class Activation:
         return self.derived("relu6", F.relu6)
 
     def product(self) -> Tensor:
-        return self.derived("product", pattern_product)
+        if not self._product:
+            self._product.append(pattern_product(self.value))
+        return self._product[0]
 
     def record(self, kernel: AgreementKernel, relus: int, blocks: int = 0) -> None:
         """Record the tensor as the input of so many ReLUs and blocks."""
@@ -57,7 +75,10 @@ class Forward(ABC):
 
     @abstractmethod
     def fork(self: State) -> State:
-        """A copy that goes on independently; tensors are shared and must not be changed in place."""
+        """A copy that goes on independently; tensors are shared and must not be changed in place.
+
+        Its activations are copies too: what a branch derives is freed when the branch is done.
+        """
 
 
 class Step(ABC, Generic[State]):
@@ -78,20 +99,22 @@ def run_shared(
 ) -> list[AgreementKernel]:
     """The kernel of each mixing. A step is taken once for all mixings that agree up to it."""
     kernels: list[AgreementKernel] = [state.kernel] * len(mixings)
-
-    def go(index: int, group: list[int], state: State) -> None:
+    # (step to take next, mixings that agree so far, what they share)
+    waiting = [(0, list(range(len(mixings))), state.fork())]
+    while waiting:
+        index, group, state = waiting.pop()
         while index < len(steps):
             readers: dict[Hashable, list[int]] = {}
             for number in group:
                 readers.setdefault(steps[index].reads(mixings[number]), []).append(number)
-            if len(readers) > 1:
-                for alike in readers.values():
-                    go(index, alike, state.fork())
-                return
+            first, *others = readers.values()
+            if others:
+                # the rest waits with tensors that nothing was derived from
+                rest = [number for number in group if number not in first]
+                waiting.append((index, rest, state.fork()))
+                state, group = state.fork(), first
             steps[index].run(state, mixings[group[0]])
             index += 1
         for number in group:
             kernels[number] = state.kernel
-
-    go(0, list(range(len(mixings))), state)
     return kernels

@@ -148,9 +148,14 @@ class FoldedCell:
         self.slots_of = slots_of
         self.stride = 2 if cell.reduction else 1
 
-    def steps(self) -> "list[Step[_Forward]]":
-        nodes = range(len(self.incoming))
-        return [_CellStart(self), *(_NodeStep(self, node) for node in nodes), _CellEnd(self)]
+    def read_older(self, state: "_Forward", x: Activation) -> None:
+        """Record and preprocess x as the older input, which the cell before this one leaves alone."""
+        x.record(state.kernel, relus=1, blocks=int(self.older_is_block))
+        state.older = Activation(self.older(x))
+
+    def steps(self, following: "FoldedCell | None") -> "list[Step[_Forward]]":
+        nodes = (_NodeStep(self, node) for node in range(len(self.incoming)))
+        return [_CellStart(self, following), *nodes, _CellEnd(self)]
 
 
 def _preprocessing(module: nn.Module) -> Callable[[Activation], Tensor]:
@@ -163,10 +168,14 @@ def _preprocessing(module: nn.Module) -> Callable[[Activation], Tensor]:
 
 
 class _Forward(Forward):
-    """The outputs of the two cells before (x, and the one before x), and the cell's states so far."""
+    """The output of the cell before (`newer`), and of the one before that, preprocessed (`older`).
+
+    While a cell runs, `states` are its inputs and nodes so far, and `older` is for the cell after it already:
+    of the output before, which has four times the channels, nothing is kept (`newer` is None).
+    """
 
     def __init__(
-        self, older: Activation, newer: Activation, states: list[Activation], kernel: AgreementKernel
+        self, older: Activation, newer: Activation | None, states: list[Activation], kernel: AgreementKernel
     ):
         self.older = older
         self.newer = newer
@@ -174,22 +183,38 @@ class _Forward(Forward):
         self.kernel = kernel
 
     def fork(self) -> "_Forward":
-        return _Forward(self.older, self.newer, list(self.states), self.kernel.copy())
+        states = [state.copy() for state in self.states]
+        newer = self.newer and self.newer.copy()
+        return _Forward(self.older.copy(), newer, states, self.kernel.copy())
+
+
+class _Start(Step[_Forward]):
+    """The stem, which finds the images in `newer`."""
+
+    def __init__(self, stem: Stem, first: FoldedCell):
+        self.stem = stem
+        self.first = first
+
+    def run(self, state: _Forward, mixing: Mixing) -> None:
+        assert state.newer is not None
+        older, state.newer = self.stem.folded(state.newer.value, state.kernel)
+        self.first.read_older(state, older)
 
 
 class _CellStart(Step[_Forward]):
-    """The cell's two inputs."""
+    """The cell's two inputs, and the older one of the cell that follows."""
 
-    def __init__(self, cell: FoldedCell):
+    def __init__(self, cell: FoldedCell, following: FoldedCell | None):
         self.cell = cell
+        self.following = following
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
-        state.older.record(state.kernel, relus=1, blocks=int(self.cell.older_is_block))
-        state.newer.record(state.kernel, relus=1, blocks=1)
-        state.states = [
-            Activation(self.cell.older(state.older)),
-            Activation(self.cell.newer(state.newer)),
-        ]
+        newer, state.newer = state.newer, None
+        assert newer is not None
+        newer.record(state.kernel, relus=1, blocks=1)
+        state.states = [state.older, Activation(self.cell.newer(newer))]
+        if self.following is not None:
+            self.following.read_older(state, newer)
 
 
 class _NodeStep(Step[_Forward]):
@@ -198,6 +223,8 @@ class _NodeStep(Step[_Forward]):
     def __init__(self, cell: FoldedCell, node: int):
         self.cell = cell
         self.incoming = cell.incoming[node]
+        # ReLUs are cheap enough to be computed anew for each edge, pooling is not
+        self.freed = () if node == len(cell.incoming) - 1 else ("relu",)
 
     def reads(self, mixing: Mixing) -> tuple:
         rows = self.cell.slots_of(mixing)
@@ -211,6 +238,7 @@ class _NodeStep(Step[_Forward]):
                 if weight and operation is not None:
                     term = operation.run(state.states[source], weight, state.kernel)
                     total = term if total is None else total.add_(term)
+            state.states[source].forget(*self.freed)
         if total is None:
             stride = self.cell.stride
             total = torch.zeros_like(state.states[0].value[:, :, ::stride, ::stride])
@@ -235,7 +263,7 @@ class _CellEnd(Step[_Forward]):
                     readers[source] += bool(weight) and operation is not None and operation.reads_relu
         for activation, relus in zip(state.states, readers):
             activation.record(state.kernel, relus)
-        state.older, state.newer = state.newer, Activation.concatenated(state.states[2:])
+        state.newer = Activation.concatenated(state.states[2:])
         state.states = []
 
 
@@ -243,6 +271,7 @@ class _LastStep(Step[_Forward]):
     """What is left when all cells have run."""
 
     def run(self, state: _Forward, mixing: Mixing) -> None:
+        assert state.newer is not None
         state.kernel.end(state.newer.value)
 
 
@@ -255,7 +284,8 @@ def folded_kernels(
     new_kernel: Callable[[Tensor], AgreementKernel],
 ) -> list[AgreementKernel]:
     """The kernel of a stem and cells under each mixing on the images x (B x 3 x H x W)."""
-    kernel = new_kernel(x)
-    older, newer = stem.folded(x.contiguous(memory_format=torch.channels_last), kernel)
-    steps = [*(step for cell in cells for step in cell.steps()), _LastStep()]
-    return run_shared(steps, mixings, _Forward(older, newer, [], kernel))
+    images = Activation(x.contiguous(memory_format=torch.channels_last))
+    steps: list[Step[_Forward]] = [_Start(stem, cells[0])]
+    for cell, following in zip(cells, [*cells[1:], None]):
+        steps += cell.steps(following)
+    return run_shared([*steps, _LastStep()], mixings, _Forward(images, images, [], new_kernel(x)))
