@@ -1,6 +1,5 @@
 """Several proxies as one: the rules worked out by hand, searches by them, and what is said of NaN."""
 
-import logging
 import math
 
 import pytest
