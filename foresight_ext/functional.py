@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from foresight_ext.errors import UserError
 
@@ -226,9 +225,11 @@ class _Reading(TorchDispatchMode):
         self.places: set[int] = set()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        leaves = tree_leaves((args, kwargs))
-        self.places.update(_place(leaf) for leaf in leaves if isinstance(leaf, Tensor))
-        return function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        for argument in (*args, *kwargs.values()):  # tensors, lists of tensors, and other things
+            several = argument if isinstance(argument, (list, tuple)) else (argument,)
+            self.places.update(_place(one) for one in several if isinstance(one, Tensor))
+        return function(*args, **kwargs)
 
 
 def _place(tensor: Tensor) -> int:

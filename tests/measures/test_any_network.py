@@ -418,7 +418,7 @@ def test_it_does_not_matter_under_what_it_is_called(context):
 
 def test_parametrisations_are_no_feature_maps():
     """By hand: a map of one channel has the eigenvalue 1, before the ReLU and after it."""
-    network = nn.Sequential(nn.Conv2d(3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(nn.Conv2d(3, 1, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     nn.utils.parametrizations.weight_norm(network[0])
     assert found(network, ["meco"])["meco"] == pytest.approx(2)
 
