@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_leaves
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from foresight_ext.errors import UserError
 
 # the layers whose weights proxies look at
 LAYERS = (nn.Conv2d, nn.Linear)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 Weights = dict[str, Tensor]
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -24,13 +24,15 @@ def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda va
     """A network's weights, detached, and copies of its buffers, by name; each goes through `change`.
 
     Weights share the network's memory unless `change` copies them. Whoever asks for gradients of some calls
-    requires_grad_() on them: the network's own stay as they are. Tensors that are shared stay shared.
+    requires_grad_() on them: the network's own stay as they are. Tensors that are shared stay shared. Those
+    that were made in inference mode have no gradients, and are copied.
     """
     distinct: dict[Tensor, Tensor] = {}
     state: Weights = {}
     for name, parameter in network.named_parameters(remove_duplicate=False):
         if parameter not in distinct:
-            distinct[parameter] = change(parameter.detach())
+            value = parameter.detach()
+            distinct[parameter] = change(value.clone() if value.is_inference() else value)
         state[name] = distinct[parameter]
     for name, buffer in network.named_buffers(remove_duplicate=False):
         if buffer not in distinct:
@@ -42,18 +44,28 @@ def own_state(network: nn.Module, change: Callable[[Tensor], Tensor] = lambda va
 def layer_weights(network: nn.Module, state: Weights) -> list[Tensor]:
     """The state's weights of the Conv2d and Linear layers, in module order.
 
-    UserError if there are no such layers, or one whose weight is made of other parameters.
+    UserError if there are no such layers, or check_weights says so.
     """
     layers = [name for name, module in network.named_modules() if isinstance(module, LAYERS)]
     if not layers:
         raise UserError("the network has neither a Conv2d nor a Linear layer, whose weights are looked at")
-    for name in layers:
-        if (f"{name}.weight" if name else "weight") not in state:
+    check_weights(network, LAYERS)
+    return [state[f"{name}.weight" if name else "weight"] for name in layers]
+
+
+def check_weights(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> None:
+    """UserError if a module of those kinds has a weight that is no parameter, or one of complex numbers."""
+    for name, module in network.named_modules():
+        if not isinstance(module, kinds):
+            continue
+        weight = getattr(module, "weight", None)  # batch norms may have none
+        if weight is not None and "weight" not in module._parameters:
             raise UserError(
                 f"the weight of the layer '{name}' is made of other parameters (weight norm, pruning or "
                 "another parametrisation): remove that first"
             )
-    return [state[f"{name}.weight" if name else "weight"] for name in layers]
+        if isinstance(weight, Tensor) and weight.is_complex():
+            raise UserError(f"the weight of the layer '{name}' is of complex numbers: they must be real")
 
 
 class PairNetwork(nn.Module):
@@ -117,7 +129,13 @@ def logits(network: nn.Module, state: Weights, x: Tensor) -> Tensor:
     UserError if it returns other things than its logits.
     """
     # the state has all names
-    return only_logits(network, functional_call(network, state, (x,), tie_weights=False))
+    found = only_logits(network, functional_call(network, state, (x,), tie_weights=False))
+    if found.dim() == 0 or len(found) != len(x):
+        raise UserError(
+            f"the network returned {_described(found)} for {len(x)} image{'s' * (len(x) != 1)}: it must "
+            "return its logits, a row for each image"
+        )
+    return found
 
 
 @contextmanager
@@ -175,32 +193,48 @@ def added(terms: Iterable[Tensor]) -> Tensor:
 
 
 def taking_part(network: nn.Module, x: Tensor) -> set[nn.Parameter]:
-    """The parameters of modules that run on images x in evaluation mode, and those the result depends on.
+    """The parameters of modules that run on images x in evaluation mode, and those that operations read.
 
-    The latter belong to modules whose parent uses their weights without calling them, as attention does; they
-    are looked for, by a backward pass, where there are modules that do not run. In a supernet that depends on
-    its mixing.
+    The latter belong to modules whose parent uses their weights without calling them, as attention does. No
+    gradient is asked, so that it does not matter where the network switches gradients off. In a supernet the
+    result depends on its mixing.
     """
-    ran: set[nn.Parameter] = set()
+    used: set[nn.Parameter] = set()
 
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        ran.update(module.parameters(recurse=False))
+        used.update(module.parameters(recurse=False))
 
-    with torch.no_grad(), mode(network, False), hooks(network, nn.Module, count), attention_in_parts():
+    reading = _Reading()
+    with (
+        torch.no_grad(),
+        mode(network, False),
+        hooks(network, nn.Module, count),
+        attention_in_parts(),
+        reading,
+    ):
         network(x)
-    others = {name: one for name, one in network.named_parameters() if one not in ran}
-    if not others:
-        return ran
-    state = own_state(network)
-    sought = [state[name].requires_grad_() for name in others if state[name].is_floating_point()]
-    with torch.enable_grad(), mode(network, False):
-        result = functional_call(network, state, (x,), tie_weights=False)
-    parts = [part for part in tree_leaves(result) if isinstance(part, Tensor) and part.requires_grad]
-    if parts:
-        found = torch.autograd.grad(added(part.sum() for part in parts), sought, allow_unused=True)
-        used = {id(one) for one, gradient in zip(sought, found) if gradient is not None}
-        ran.update(parameter for name, parameter in others.items() if id(state[name]) in used)
-    return ran
+    used.update(one for one in network.parameters() if _place(one) in reading.places)
+    return used
+
+
+class _Reading(TorchDispatchMode):
+    """Notes where the tensors lie that operations read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: set[int] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for argument in (*args, *kwargs.values()):  # tensors, lists of tensors, and other things
+            several = argument if isinstance(argument, (list, tuple)) else (argument,)
+            self.places.update(_place(one) for one in several if isinstance(one, Tensor))
+        return function(*args, **kwargs)
+
+
+def _place(tensor: Tensor) -> int:
+    """Where a tensor's numbers begin, which it shares with its `.data`; the object where there are none."""
+    return (tensor.data_ptr() if tensor.layout == torch.strided else 0) or id(tensor)
 
 
 @contextmanager

@@ -73,6 +73,25 @@ class Augmenting(Protocol):
     def draw(self, count: int) -> Tensor: ...
 
 
+def checked_pair(images: Any, labels: Any, what: str) -> tuple[Tensor, Tensor]:
+    """A minibatch's images and labels; whole numbers become int64, labels of a regression stay as they are.
+
+    UserError (`what` is what the minibatch comes from) unless these are tensors of as many entries.
+    """
+    for name, given in (("images", images), ("labels", labels)):
+        if not isinstance(given, Tensor):
+            raise UserError(
+                f"{what}: a minibatch's {name} are a {type(given).__name__}: they must be a tensor"
+            )
+        if given.dim() == 0 or len(given) == 0:
+            raise UserError(f"{what}: a minibatch has no {name}: one or more are needed")
+    if len(images) != len(labels):
+        raise UserError(
+            f"{what}: a minibatch has {len(images)} images and {len(labels)} labels: it must have as many"
+        )
+    return images, labels if labels.is_floating_point() else labels.long()
+
+
 def recycled(items: Iterable[Item], what: str) -> Iterator[Item]:
     """The minibatches of a loader (`what` it is called) again and again; UserError where it gives no more."""
     count, before = 0, -1

@@ -18,7 +18,7 @@ def tiny_images(batch: Batch, count: int, size: int) -> Tensor:
     """
     split, inputs = batch.images, batch.inputs
     draw = torch.Generator("cpu").manual_seed(batch.seed)
-    black = torch.zeros(inputs.shape[1], device=inputs.device)
+    black = torch.zeros(inputs.shape[1], dtype=inputs.dtype, device=inputs.device)
     if split is not None:
         mean, std = (torch.tensor(values, device=inputs.device) for values in (split.mean, split.std))
         black = -mean / std

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.functional import added, gradients, layer_weights, logits, own_state
+from foresight_ext.functional import added, attention_in_parts, gradients, layer_weights, logits, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.layers import LayerProxy, Loss, in_pieces, loss_gradients, piece_loss
 
@@ -31,7 +31,9 @@ class Grasp(LayerProxy):
         weights = [weight.requires_grad_() for weight in layer_weights(network, state)]
         products = [torch.zeros_like(weight) for weight in weights]
         for piece in in_pieces(batch, pieces):
-            value = piece_loss(loss, logits(network, state, piece.inputs), piece)
+            with attention_in_parts():  # the single operation has no second derivative
+                outputs = logits(network, state, piece.inputs)
+            value = piece_loss(loss, outputs, piece)
             found = gradients(value, weights, create_graph=True)
             direction = whole or [gradient.detach() for gradient in found]
             # its gradient is H g

@@ -4,7 +4,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
+from foresight_ext.errors import UserError
 from foresight_ext.functional import hooks, logits, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy
@@ -32,9 +34,16 @@ class MeCo(Proxy):
         # by feature map; what an operation in place makes of one is another
         smallest: dict[tuple[Tensor, int], Tensor] = {}
 
+        parametrised = [module for module in network.modules() if isinstance(module, ParametrizationList)]
+        making_weights = {module for one in parametrised for module in one.modules()}
+
         def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if not isinstance(output, Tensor) or output.dim() != 4:
+            if module in making_weights or not isinstance(output, Tensor) or output.dim() != 4:
                 return
+            if output.is_inference():
+                raise UserError(
+                    "meco: a part of the network runs in inference_mode, which hides changes in place"
+                )
             key = (output, output._version)
             if key not in smallest:
                 matrix = correlation(output[0].flatten(1)).nan_to_num(0, 0, 0)
@@ -43,6 +52,10 @@ class MeCo(Proxy):
 
         with hooks(network, nn.Module, record):
             logits(network, own_state(network), image.to(batch.inputs))
+        if not smallest:
+            raise UserError(
+                "meco looks at feature maps, what modules return of 1 x C x H x W: there are none"
+            )
         return float(torch.stack(list(smallest.values())).sum())
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from foresight_ext.errors import UserError
 from foresight_ext.functional import Weights, logits, mode, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy
@@ -41,8 +42,10 @@ class NTK(Proxy):
 def tangent_kernel(network: nn.Module, state: Weights, x: Tensor) -> Tensor:
     """G G^T (B x B, float64) for images x (B x C x H x W)."""
     weights = [state[name].requires_grad_() for name, _ in network.named_parameters() if "weight" in name]
+    if not weights or any(weight.is_complex() for weight in weights):
+        raise UserError("ntk looks at the gradients of parameters called weight: real ones are needed")
     with mode(network, True):
-        outputs = logits(network, state, x).sum(dim=1)
+        outputs = logits(network, state, x).reshape(len(x), -1).sum(dim=1)
         images = [
             torch.autograd.grad(output, weights, retain_graph=True, allow_unused=True) for output in outputs
         ]

@@ -12,8 +12,7 @@ from foresight_ext.measures.proxy import Proxy
 class Size(Proxy):
     """A count over what takes part in the output for one image: all, unless a supernet's mixing removes it.
 
-    No labels; one forward pass in evaluation mode, and for parameters, where modules do not run, a backward
-    pass.
+    No labels; one forward pass in evaluation mode.
     """
 
     source = "baseline, e.g. of Abdelfattah et al. 2021 (Zero-Cost-NAS)"

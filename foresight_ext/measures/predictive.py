@@ -1,6 +1,8 @@
 """Zero-Cost-NAS's interface (Abdelfattah et al. 2021): `find_measures` on a network and a data loader."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -9,12 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foresight_ext.devices import exact_arithmetic
-from foresight_ext.errors import UserError
-from foresight_ext.functional import Chosen
-from foresight_ext.images.batches import Batch, recycled
+from foresight_ext.errors import UserError, reason
+from foresight_ext.functional import Chosen, attention_in_parts
+from foresight_ext.images.batches import Batch, checked_pair, recycled
 from foresight_ext.measures import PROXIES
+from foresight_ext.measures.explaining import check_given, explained, weights_left_out
 from foresight_ext.measures.layers import LayerProxy, Loss, total
 from foresight_ext.measures.proxy import Proxy, check_network, network_score
+from foresight_ext.measures.zico import ZiCo
+
+_log = logging.getLogger(__name__)
 
 # Zero-Cost-NAS's own, in its order
 DEFAULT_MEASURES = (
@@ -28,9 +34,6 @@ DEFAULT_MEASURES = (
     "synflow",
     "l2_norm",
 )
-
-# proxies that feed images of a size of their own
-_OTHER_SIZES = ("meco", "linear_regions")
 
 # pairs of images (n x C x H x W) and targets (n)
 Loader = Iterable[tuple[Tensor, Tensor]]
@@ -64,6 +67,7 @@ def find_measures(
     }
 
 
+@torch.inference_mode(False)
 def find_measures_arrays(
     net_orig: nn.Module,
     trainloader: Loader,
@@ -81,45 +85,57 @@ def find_measures_arrays(
     the images in pieces. The network runs on `device`, and comes back as it was. Where it returns several
     things `output` says which are its logits: an index, a key (or an attribute's name), a function.
 
-    UserError: unknown kind or name, a class that the loader lacks, a proxy that compares networks, or too
-    little memory.
+    UserError: unknown kind or name, a class that the loader lacks, a proxy that compares networks, too little
+    memory, or what keeps a proxy from a score: a network, minibatch, label or loss of the wrong kind.
     """
     names = DEFAULT_MEASURES if measure_names is None else measure_names
     proxies = {name: PROXIES.get(name) for name in names}
     for name, proxy in proxies.items():
         if len(proxy.parts) > 1:
             raise UserError(f"measure_names: '{name}' compares networks: one network alone has no value")
-    inputs, targets = _load(trainloader, *dataload_info)
-    batch = Batch(inputs.to(device), targets.to(device))
+    check_given(net_orig)
     net_orig = _unwrapped(net_orig)
+    inputs, targets = _load(trainloader, *dataload_info)
     first = next(net_orig.parameters(), None)
-    home = first.device if first is not None else batch.inputs.device
-    if first is not None and first.is_floating_point() and first.dtype != inputs.dtype:
-        kinds = f"the network's weights are {first.dtype} and the images {inputs.dtype}"
-        raise UserError(f"dataloader: {kinds}: make them one, such as torch.float32")
+    home = inputs.device if first is None else first.device
     try:
+        batch = Batch(inputs.to(device), targets.to(device))
         net_orig.to(device)
+    except (AssertionError, RuntimeError) as error:  # the former where PyTorch was built without such devices
+        raise UserError(
+            f"device: the network or the images can't be put on {device}: {reason(error)}"
+        ) from error
+    try:
         network = net_orig if output is None else Chosen(net_orig, output)
+        _say_what_is_left_out(proxies, network)
         return {name: _value(name, proxy, network, batch, loss_fn) for name, proxy in proxies.items()}
     finally:
         net_orig.to(home)
 
 
+def _say_what_is_left_out(proxies: Mapping[str, Proxy], network: nn.Module) -> None:
+    names = [name for name, proxy in proxies.items() if isinstance(proxy, LayerProxy | ZiCo)]
+    left_out = weights_left_out(network)
+    if names and left_out:
+        others = f" and {len(left_out) - 1} others" if len(left_out) > 1 else ""
+        message = "%s: only Conv2d and Linear layers are looked at, not '%s'%s"
+        _log.warning(message, ", ".join(names), left_out[0], others)
+
+
 def _value(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
     check_network(proxy, network)
-    try:
+    # modules that attention's fast form or compiled code would pass by are to be seen
+    with explained(proxy, network, batch, loss), attention_in_parts(), _uncompiled(network):
         return _in_memory(name, proxy, network, batch, loss)
-    except RuntimeError as error:
-        told = " ".join(str(error).split())
-        if "shapes cannot be multiplied" in told and name in _OTHER_SIZES:
-            size = " x ".join(map(str, batch.inputs.shape[2:]))
-            raise UserError(
-                f"{name} feeds images of another size than {size}, and this network takes no other: "
-                "pool to a fixed size before its linear layers"
-            ) from error
-        if "does not require grad" in told:
-            raise UserError(f"{name}: a part of the network runs without gradients (no_grad?)") from error
-        raise
+
+
+def _uncompiled(network: nn.Module) -> AbstractContextManager[Any]:
+    """Let parts that torch.compile has wrapped run as they are."""
+    compiled = any(
+        module._compiled_call_impl is not None or "_orig_mod" in module._modules
+        for module in network.modules()
+    )
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _in_memory(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
@@ -163,9 +179,11 @@ def _unwrapped(network: nn.Module) -> nn.Module:
 def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor, Tensor]:
     if number < 1:
         raise UserError(f"dataload_info: {number} is no number of minibatches or images: 1 or more")
+    if not (isinstance(loader, Iterable) or hasattr(loader, "__getitem__")):
+        raise UserError(f"dataloader: {type(loader).__name__} is given, which holds no minibatches")
     if kind == "random":
         images, targets = zip(*map(_pair, islice(recycled(loader, "dataloader"), number)))
-        return torch.cat(images), torch.cat(targets)
+        return _joined(torch.cat, images), torch.cat(targets)
     if kind == "grasp":
         return _some_of_each_class(loader, number, classes)
     raise UserError(f"dataload_info: unknown kind '{kind}': choose from random, grasp")
@@ -177,9 +195,14 @@ def _pair(minibatch: Any) -> tuple[Tensor, Tensor]:
         many = f" of {len(minibatch)}" if isinstance(minibatch, Sized) else ""
         kind = type(minibatch).__name__
         raise UserError(f"dataloader: a minibatch is a {kind}{many}: it must be a pair of images and labels")
-    images, targets = minibatch
-    # labels of any whole numbers; those of a regression stay as they are
-    return images, targets if targets.is_floating_point() else targets.long()
+    return checked_pair(minibatch[0], minibatch[1], "dataloader")
+
+
+def _joined(join: Callable[[list[Tensor]], Tensor], images: Iterable[Tensor]) -> Tensor:
+    try:
+        return join([one.detach() for one in images])
+    except RuntimeError as error:
+        raise UserError(f"dataloader: images differ in size: {reason(error)}") from error
 
 
 def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -188,6 +211,10 @@ def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tens
     while any(len(images) < number for images in found):
         before = [len(images) for images in found]
         for images, targets in map(_pair, loader):
+            if targets.dim() != 1:
+                raise UserError(
+                    "dataload_info: 'grasp' takes images by class: an image's label must be one number"
+                )
             for image, label in zip(images, targets.tolist()):
                 if 0 <= label < classes and len(found[label]) < number:
                     found[label].append(image)
@@ -196,5 +223,5 @@ def _some_of_each_class(loader: Loader, number: int, classes: int) -> tuple[Tens
         for label, count in enumerate(before):
             if len(found[label]) == count < number:
                 raise UserError(f"dataloader: a pass over it gave no image of class {label}, of {classes}")
-    images = torch.stack([image for group in found for image in group])
+    images = _joined(torch.stack, (image for group in found for image in group))
     return images, torch.arange(classes).repeat_interleave(number)

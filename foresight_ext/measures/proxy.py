@@ -40,6 +40,9 @@ class Proxy(ABC):
         """The proxy of a supernet under each mixing. Proxies that can share work overrule this."""
         return [self.score(Masked(supernet, mixing), batch) for mixing in mixings]
 
+    def look_at(self, places: Sequence[str], scores: Sequence[float]) -> None:  # noqa: B027 (most need not)
+        """Be told of scores in a search, the higher the better, and of what each is the score."""
+
     @property
     def parts(self) -> tuple["Proxy", ...]:
         """The proxies that score networks; only a combination has others than itself."""

@@ -1,4 +1,4 @@
-"""Says once when a proxy gives scores that can never be chosen, so that nobody wonders about the result."""
+"""Scores that can never be chosen: the first is said with its place, all are counted."""
 
 import logging
 import math
@@ -14,49 +14,65 @@ from foresight_ext.supernets.supernet import Mixing, Supernet
 _log = logging.getLogger(__name__)
 
 
-class Watched(Proxy):
-    """A proxy as it is, besides that it warns the first time that a score is NaN or, signed, plus infinity.
+class Unusable:
+    """What a stage saw of scores that are NaN or, the higher the better, plus infinity.
 
-    Minus infinity is legal (a singular kernel) and not worth a word. Equal candidates count once.
+    Minus infinity is legal (a singular kernel) and not worth a word. `member` is the place of a search.
     """
 
-    def __init__(self, proxy: Proxy):
+    def __init__(self, stage: str):
+        self.member = 0
+        self._stage = stage
+        self._said: set[str] = set()
+        self._scores = 0
+        self._unusable = 0
+
+    def look_at(self, proxy: Proxy, place: str, score: float) -> None:
+        """Count a score, the higher the better; warn if it is the proxy's first that can't be chosen."""
+        self._scores += 1
+        if score < math.inf:
+            return
+        self._unusable += 1
+        if proxy.name not in self._said:
+            self._said.add(proxy.name)
+            infinity = "infinity" if proxy.higher_is_better else "minus infinity"
+            kind = "NaN" if math.isnan(score) else infinity
+            message = "%s: %s gave %s for %s: such a score is never chosen, and others are counted"
+            _log.warning(message, self._stage, proxy.name, kind, place)
+
+    def tell(self) -> None:
+        """Say at the end of the stage how many there were, of those that this process computed."""
+        if self._unusable:
+            message = "%s: %d of %d scores were NaN or infinite"
+            _log.warning(message, self._stage, self._unusable, self._scores)
+
+
+class Watched(Proxy):
+    """A proxy as it is, besides that its operation scores are looked at."""
+
+    def __init__(self, proxy: Proxy, unusable: Unusable):
         self.proxy = proxy
         self.name = proxy.name
         self.source = proxy.source
         self.higher_is_better = proxy.higher_is_better
         self.needs_what(proxy)
-        self._said = False
+        self._unusable = unusable
 
     def score(self, network: nn.Module, batch: Batch) -> float:
-        score = self.proxy.score(network, batch)
-        self._look_at([score], "a network")
-        return score
+        return self.proxy.score(network, batch)
 
     def score_mixings(self, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
-        scores = self.proxy.score_mixings(supernet, mixings, batch)
-        self._look_at(scores, f"{{}} of {len(scores)} candidates")
-        return scores
+        return self.proxy.score_mixings(supernet, mixings, batch)
 
-    def _look_at(self, scores: Sequence[float], whose: str) -> None:
-        """`whose` has a place for the number of scores that can't be chosen."""
-        unusable = [score for score in scores if not self.signed(score) < math.inf]
-        if unusable and not self._said:
-            self._said = True
-            infinity = "infinity" if self.higher_is_better else "minus infinity"
-            kinds = {"NaN" if math.isnan(score) else infinity for score in unusable}
-            _log.warning(
-                "%s gave %s for %s: such a score is never chosen (said once)",
-                self.name,
-                " or ".join(sorted(kinds)),
-                whose.format(len(unusable)),
-            )
+    def look_at(self, places: Sequence[str], scores: Sequence[float]) -> None:
+        for place, score in zip(places, scores):
+            self._unusable.look_at(self, f"member {self._unusable.member}, {place}", score)
 
 
-def watched(proxy: Proxy) -> Proxy:
-    """The proxy, its parts watched: each warns once in the life of what this returns."""
+def watched(proxy: Proxy, unusable: Unusable) -> Proxy:
+    """The proxy, its parts watched."""
     if isinstance(proxy, Combination):
-        combined = Combination([Watched(part) for part in proxy.parts], proxy.rule)
+        combined = Combination([Watched(part, unusable) for part in proxy.parts], proxy.rule)
         combined.name = proxy.name
         return combined
-    return Watched(proxy)
+    return Watched(proxy, unusable)

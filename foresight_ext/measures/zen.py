@@ -4,7 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from foresight_ext.errors import UserError
-from foresight_ext.functional import BATCH_NORMS, LAYERS, Weights, hooks, logits, mode, own_state
+from foresight_ext.functional import (
+    BATCH_NORMS,
+    LAYERS,
+    Weights,
+    check_weights,
+    hooks,
+    logits,
+    mode,
+    own_state,
+)
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy
 
@@ -30,6 +39,7 @@ class Zen(Proxy):
 
     @torch.no_grad()
     def score(self, network: nn.Module, batch: Batch) -> float:
+        check_weights(network, (*LAYERS, *BATCH_NORMS))
         state = own_state(network, torch.clone)
         draw = torch.Generator("cpu").manual_seed(batch.seed)
         features: list[Tensor] = []

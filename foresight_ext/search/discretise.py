@@ -11,7 +11,7 @@ from numpy.random import RandomState
 from torch import Tensor
 
 from foresight_ext.errors import UserError
-from foresight_ext.images.batches import Batch, recycled
+from foresight_ext.images.batches import Batch, checked_pair, recycled
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.proxy import Proxy
 from foresight_ext.randomness import mixed_seed, seeded
@@ -239,11 +239,10 @@ def _numbered(batches: Batches, supernet: Supernet, seed: int) -> Callable[[int]
         if isinstance(given, Batch):
             inputs, targets = given.inputs.to(weight.device), given.targets.to(weight.device)
             return given._replace(inputs=inputs, targets=targets)
-        pair = isinstance(given, Sequence) and len(given) == 2 and all(isinstance(t, Tensor) for t in given)
-        if not pair:
+        if not (isinstance(given, Sequence) and len(given) == 2):
             kind = type(given).__name__
             raise UserError(f"batches: a minibatch is a {kind}: it must be a pair of images and labels")
-        images, labels = given
+        images, labels = checked_pair(given[0], given[1], "batches")
         return Batch(images.to(weight.device), labels.to(weight.device), mixed_seed(seed, number))
 
     if isinstance(batches, Sequence):

@@ -1,8 +1,10 @@
 """A run of search and validation for any space: its folder, its stages, what it found."""
 
+import itertools
 import logging
 import math
 import time
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Images
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
-from foresight_ext.measures.watching import watched
+from foresight_ext.measures.watching import Unusable, watched
 from foresight_ext.runs.folder import Place, compare_settings
 from foresight_ext.runs.progress import Progress, in_words
 from foresight_ext.runs.results import BEST, POOL, read_own, write_best, write_pool
@@ -63,7 +65,7 @@ class SearchRun:
         self.compute = compute
         self.stage = "search" if stage == "all" and not space.validates else stage
         self.lookup = lookup
-        self.proxy = watched(proxy_of(settings.metrics, settings.combine))
+        self.proxy = proxy_of(settings.metrics, settings.combine)
         self._parts = tuple(part.name for part in self.proxy.parts)
 
     @property
@@ -159,9 +161,9 @@ class SearchRun:
                 settings.batch_size,
             )
         order = ORDERS.get(settings.edge_decision)
-        search = PoolSearch(
-            self.space, data, self.proxy, order, settings.seed, settings.batch_size, self.device
-        )
+        unusable = Unusable("search")
+        proxy = watched(self.proxy, unusable)
+        search = PoolSearch(self.space, data, proxy, order, settings.seed, settings.batch_size, self.device)
         supernet = search.supernet
         steps = len(supernet.choices) + len(supernet.nodes)
         journal = self.folder.journal("search")
@@ -186,7 +188,7 @@ class SearchRun:
                 for decision in decisions:
                     show(member, decision)
             for member in range(settings.pool_size):
-                clock = _Clock()
+                clock, unusable.member = _Clock(), member
 
                 def keep(decision: Decision | Pruning, member: int = member, clock: _Clock = clock) -> None:
                     entry = written(decision, supernet)
@@ -200,6 +202,7 @@ class SearchRun:
                 if len(done.get(member, ())) < steps:
                     _log.info("search: member %d is %s", member, genotype)
                 pool.append(genotype)
+        unusable.tell()
         write_pool(self.folder.path, self.space.name, self.images.dataset, pool)
         return pool
 
@@ -235,11 +238,21 @@ class SearchRun:
             self.space, pool, data, settings.seed, settings.validate_rounds, settings.batch_size
         )
         several = len(self._parts) > 1
+        unusable = Unusable("validation")
         with self._tensorboard() as board, progress:
             for index, validated in enumerate(validation):
                 clock, genotype = _Clock(), validated.genotype
+                numbers = itertools.count(len(done[genotype]) + 1)
 
-                def keep(row: Row, genotype: str = genotype, clock: _Clock = clock) -> None:
+                def keep(
+                    row: Row,
+                    genotype: str = genotype,
+                    clock: _Clock = clock,
+                    numbers: Iterator[int] = numbers,
+                ) -> None:
+                    place = f"{genotype}, minibatch {next(numbers)}"
+                    for part, score in zip(self.proxy.parts, row):
+                        unusable.look_at(part, place, score)
                     scores = written_row(row, self._parts)
                     journal.append({"genotype": genotype, **scores, "seconds": clock.lap()})
                     progress.step(self._told(row))
@@ -258,6 +271,7 @@ class SearchRun:
             if several:  # what compares networks is known once all are scored
                 for index, total in enumerate(totals.values()):
                     board.add_scalar("pool_scores", total, index)
+            unusable.tell()
             try:
                 best = best_genotype(totals)
             except NoScore as error:

@@ -9,16 +9,25 @@ from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Mixing, Supernet, drop, remove
 
 
-def scores(proxy: Proxy, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch) -> list[float]:
-    """The proxy under each mixing, negated where lower is better. Equal networks are scored once."""
+def scores(
+    proxy: Proxy, supernet: Supernet, mixings: Sequence[Mixing], batch: Batch, places: Sequence[str] = ()
+) -> list[float]:
+    """The proxy under each mixing, negated where lower is better. Equal networks are scored once.
+
+    `places` say what each is the score of, for parts that look at their scores.
+    """
     for part in proxy.parts:
         check_network(part, supernet)
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))
+    columns = []
     with exact_arithmetic():
-        found = proxy.score_mixings(supernet, distinct, batch)
-    score = {mixing: proxy.signed(one) for mixing, one in zip(distinct, found)}
+        for part in proxy.parts:
+            columns.append([part.signed(one) for one in part.score_mixings(supernet, distinct, batch)])
+            of_part = dict(zip(distinct, columns[-1]))
+            part.look_at(places, [of_part[mixing] for mixing in effective])
+    score = dict(zip(distinct, proxy.combine(columns)))
     return [score[mixing] for mixing in effective]
 
 
@@ -27,7 +36,8 @@ def operation_scores(
 ) -> dict[int, list[float]]:
     """For each choice, the score of its removal for every candidate; the lowest marks the one to keep."""
     removals = [(choice, o) for choice in choices for o in range(len(mixing[choice]))]
-    found = scores(proxy, supernet, [remove(mixing, *removal) for removal in removals], batch)
+    places = [_place(supernet, *removal) for removal in removals]
+    found = scores(proxy, supernet, [remove(mixing, *removal) for removal in removals], batch, places)
     rows: dict[int, list[float]] = {choice: [] for choice in choices}
     for (choice, _), score in zip(removals, found):
         rows[choice].append(score)
@@ -38,4 +48,10 @@ def edge_scores(
     proxy: Proxy, supernet: Supernet, mixing: Mixing, choices: Sequence[int], batch: Batch
 ) -> list[float]:
     """The score without each choice as a whole; the highest marks the one to drop."""
-    return scores(proxy, supernet, [drop(mixing, choice) for choice in choices], batch)
+    places = [f"choice {supernet.choices[choice].name} as a whole" for choice in choices]
+    return scores(proxy, supernet, [drop(mixing, choice) for choice in choices], batch, places)
+
+
+def _place(supernet: Supernet, choice: int, candidate: int) -> str:
+    one = supernet.choices[choice]
+    return f"choice {one.name}, candidate {one.candidates[candidate]}"

@@ -1,6 +1,5 @@
 """Several proxies as one: the rules worked out by hand, searches by them, and what is said of NaN."""
 
-import logging
 import math
 
 import pytest
@@ -10,10 +9,10 @@ from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch, BatchDraws
 from foresight_ext.measures import PROXIES, Proxy
 from foresight_ext.measures.combination import COMBINATIONS, Combination, proxy_of
-from foresight_ext.measures.watching import Watched, watched
+from foresight_ext.measures.watching import Unusable, Watched, watched
 from foresight_ext.search.choosing import highest, lowest
 from foresight_ext.search.orders import ORDERS
-from foresight_ext.search.scoring import operation_scores
+from foresight_ext.search.scoring import edge_scores, operation_scores
 from foresight_ext.search.validation import Validated, best_genotype, combined, summed, validation_scores
 from foresight_ext.supernets.supernet import decide, remove
 from tests.toys import ToyProxy, ToySupernet, toy_data, toy_search
@@ -239,43 +238,63 @@ def test_networks_are_compared_once_all_are_scored():
         highest(list(combined(proxy, {"w": (NAN, 0, 0)}).values()))
 
 
-# ---- said once
+# ---- scores that are never chosen
 
 
-def test_scores_that_are_never_chosen_are_said_once_for_each_proxy(caplog):
-    caplog.set_level(logging.INFO)
-    one = Watched(Given(1.0, NAN, -INF, NAN, 2.0, name="one"))
-    other, again = Watched(Given(-INF, 1.0, name="other")), Watched(Given(INF, NAN, name="again"))
-    for _ in range(2):
-        assert one.score_mixings(ToySupernet(), [MIXING] * 5, BATCH) == pytest.approx(
-            [1.0, NAN, -INF, NAN, 2.0], nan_ok=True
-        )
-        other.score_mixings(ToySupernet(), [MIXING] * 2, BATCH)
-        again.score_mixings(ToySupernet(), [MIXING] * 2, BATCH)
+def test_the_first_of_each_proxy_is_said_with_its_place_and_all_are_counted(caplog):
+    unusable = Unusable("search")
+    one = Given(1.0, NAN, -INF, NAN, 2.0, name="one")
+    again = Given(4.0, 3.0, 2.0, 1.0, INF, name="again")
+    both = watched(Combination([one, again], "rank"), unusable)
+    # "c" has candidates x, y and z, "a" has x and y
+    for unusable.member in (0, 1):
+        operation_scores(both, ToySupernet(), MIXING, [2, 0], BATCH)
+    unusable.tell()
+    never = "such a score is never chosen, and others are counted"
     assert caplog.messages == [
-        "one gave NaN for 2 of 5 candidates: such a score is never chosen (said once)",
-        "again gave NaN or infinity for 2 of 2 candidates: such a score is never chosen (said once)",
+        f"search: one gave NaN for member 0, choice c, candidate y: {never}",
+        f"search: again gave infinity for member 0, choice a, candidate y: {never}",
+        "search: 6 of 20 scores were NaN or infinite",
     ]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
-def test_a_network_that_gets_no_score_is_said_once(caplog):
-    proxy = Watched(Given(INF, 1.0, -INF, NAN, name="down", higher_is_better=False))
-    found = [proxy.score(torch.nn.Identity(), BATCH) for _ in range(4)]
-    assert found == pytest.approx([INF, 1.0, -INF, NAN], nan_ok=True)
+def test_edges_have_a_place_too(caplog):
+    unusable = Unusable("search")
+    edge_scores(watched(Given(1.0, NAN), unusable), ToySupernet(), MIXING, [0, 1], BATCH)
+    assert "given gave NaN for member 0, choice b as a whole: such" in caplog.text
+
+
+def test_the_worst_score_is_no_matter_for_a_word(caplog):
+    unusable = Unusable("validation")
+    down = Given(name="down", higher_is_better=False)
+    for score in (INF, 1.0, -INF, NAN):
+        unusable.look_at(down, "network n, minibatch 1", down.signed(score))
     # where lower is better infinity is the worst score, which is legal, and minus infinity none
     assert caplog.messages == [
-        "down gave minus infinity for a network: such a score is never chosen (said once)"
+        "validation: down gave minus infinity for network n, minibatch 1: such a score is never chosen, and "
+        "others are counted"
     ]
+    unusable.tell()
+    assert caplog.messages[-1] == "validation: 2 of 4 scores were NaN or infinite"
+
+
+def test_nothing_is_said_of_scores_that_are_all_usable(caplog):
+    unusable = Unusable("search")
+    for score in (1.0, -INF):
+        unusable.look_at(Given(), "network n", score)
+    unusable.tell()
+    assert caplog.messages == []
 
 
 def test_a_watched_proxy_is_the_proxy_otherwise():
     down = Given(3.0, 1.0, higher_is_better=False)
     down.needs_labels = down.needs_double = down.needs_relus = True
     down.least_images = 5
+    unusable = Unusable("search")
     for name in Proxy.__annotations__:
-        assert getattr(Watched(down), name) == getattr(down, name)
-    several = watched(proxy_of(["nwot", "jacob"], "vote"))
+        assert getattr(Watched(down, unusable), name) == getattr(down, name)
+    several = watched(proxy_of(["nwot", "jacob"], "vote"), unusable)
     assert (type(several), several.rule) == (Combination, "vote")
     assert [part.proxy for part in several.parts] == [PROXIES.get("nwot"), PROXIES.get("jacob")]
-    assert watched(proxy_of(["nwot"])).proxy is PROXIES.get("nwot")
+    assert watched(proxy_of(["nwot"]), unusable).proxy is PROXIES.get("nwot")

@@ -18,6 +18,7 @@ from foresight_ext.measures.layers import LayerProxy
 from foresight_ext.measures.linear_regions import LinearRegions
 from foresight_ext.measures.proxy import network_score
 from foresight_ext.measures.zen import Zen
+from foresight_ext.supernets.supernet import Choice, Masked, Supernet
 from tests.networks import images, minibatch, plain_network
 
 ALONE = [name for name in PROXIES if len(PROXIES.get(name).parts) == 1]
@@ -188,6 +189,81 @@ def test_weights_of_modules_that_do_not_run_themselves_count():
     assert score("l2_norm", network, batch) == pytest.approx(expected.item())
 
 
+class Borrowing(nn.Module):
+    """Uses the weights of layers that it does not call, and does so where no gradient tells of it."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.conv, self.linear, self.idle = nn.Conv2d(3, 8, 3), nn.Linear(8, 10), nn.Linear(5, 5)
+        self.body = body
+
+    def forward(self, x):
+        return self.body(self, x)
+
+
+def functional(self, x):
+    x = F.conv2d(x, self.conv.weight, self.conv.bias).relu().mean((2, 3))
+    return F.linear(x, self.linear.weight, self.linear.bias)
+
+
+def in_place(self, x):
+    weight = torch.empty(8, 3, 3, 3).copy_(self.conv.weight.data)
+    x = F.conv2d(x, weight, self.conv.bias).relu().mean((2, 3))
+    return torch.addmm(self.linear.bias.data, x, self.linear.weight.data.T)
+
+
+def partly(self, x):
+    with torch.no_grad():
+        x = F.conv2d(x, self.conv.weight, self.conv.bias).relu().mean((2, 3))
+    return self.linear(x)
+
+
+BODIES = {
+    "gradients": functional,
+    "no_grad": torch.no_grad()(functional),
+    "a part under no_grad": partly,
+    "inference_mode": torch.inference_mode()(functional),
+    "detached": lambda self, x: functional(self, x).detach(),
+    "whole numbers": lambda self, x: functional(self, x).argmax(1),
+    "in place": in_place,
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_sizes_count_what_is_used_whether_a_gradient_tells_or_not(body):
+    """By hand: 8 * 3 * 9 + 8 and 8 * 10 + 10 parameters; 6 * 6 * 8 * 27 and 80 multiply-adds."""
+    torch.manual_seed(0)
+    network, batch = Borrowing(BODIES[body]), minibatch(0, 4, size=8)
+    assert score("params", network, batch) == 224 + 90
+    assert score("flops", network, batch) == 6 * 6 * 8 * 27 + 80
+    expected = network.conv.weight.norm() + network.linear.weight.norm()
+    assert score("l2_norm", network, batch) == pytest.approx(expected.item())
+
+
+class NoGradients(Supernet):
+    """Two convolutions of which a mixing chooses, under no_grad."""
+
+    choices = (Choice("layer", ("small", "large")),)
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)])
+
+    @torch.no_grad()
+    def forward(self, x, mixing):
+        pairs = zip(mixing[0], self.layers)
+        return sum(w * F.conv2d(x, one.weight, one.bias, padding="same") for w, one in pairs if w).mean(
+            (2, 3)
+        )
+
+
+def test_candidates_of_weight_0_do_not_count_where_no_gradient_tells():
+    found = [
+        score("params", Masked(NoGradients(), (row,)), minibatch(0, 2)) for row in ((1, 0), (0, 1), (1, 1))
+    ]
+    assert found == [16, 112, 128]
+
+
 # ---- losses
 
 
@@ -336,6 +412,8 @@ class FrozenBody(nn.Module):
             "snip",
             "the weight of the layer '0' is made of other parameters (weight norm, pruning",
         ),
+        (weight_norm, "l2_norm", "the weight of the layer '0' is made of other parameters (weight norm"),
+        (pruned, "zen", "the weight of the layer '3' is made of other parameters (weight norm, pruning"),
         (pruned, "synflow", "the weight of the layer '3' is made of other parameters (weight norm, pruning"),
         (sequences, "grad_norm", "the network has neither a Conv2d nor a Linear layer"),
         (sequences, "l2_norm", "the network has neither a Conv2d nor a Linear layer"),
@@ -347,6 +425,8 @@ class FrozenBody(nn.Module):
         (of_a_fixed_size, "linear_regions", "linear_regions feeds images of another size than 16 x 16"),
         (without_statistics, "zen", "zen needs batch norms with running statistics"),
         (FrozenBody, "fisher", "fisher: a part of the network runs without gradients"),
+        (FrozenBody, "snip", "snip: a part of the network runs without gradients, the layer 'network.3' (no"),
+        (FrozenBody, "jacob_cov", "jacob_cov: a part of the network runs without gradients, the layer"),
         (
             lambda: plain_network().half(),
             "snip",

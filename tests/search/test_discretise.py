@@ -139,8 +139,10 @@ def test_proxies_with_labels_and_draws_repeat(supernet):
         (iter(pairs(2)), "batches: it ended after 2 and can't be read again"),
         (pairs(1)[0], "batches: a minibatch is a Tensor: it must be a pair of images and labels"),
         ([(torch.zeros(2, 3, 8, 8),) * 3], "batches: a minibatch is a tuple: it must be a pair"),
+        ([(torch.zeros(2, 3, 8, 8), torch.zeros(3))], "batches: a minibatch has 2 images and 3 labels"),
+        ([(torch.zeros(2, 3, 8, 8), [0, 1])], "batches: a minibatch's labels are a list: they must be"),
     ],
-    ids=["none", "too few", "one pair alone", "three items"],
+    ids=["none", "too few", "one pair alone", "three items", "too many labels", "labels in a list"],
 )
 def test_minibatches_that_can_not_be_used_are_told(supernet, batches, message):
     with pytest.raises(UserError) as error:

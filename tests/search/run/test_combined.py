@@ -150,11 +150,18 @@ def test_nan_is_said_once_for_each_proxy_and_never_chosen(tmp_path, monkeypatch)
     assert "the proxy gave no score to choose by (all NaN or infinite): [nan, " in message
     folder = tmp_path / NAME
     log = (folder / "log.txt").read_text()
+    entries = journal(folder, "search")
+    place = f"member 0, choice {entries[0]['choice']}, candidate none"
     for proxy in ("jacob", "nwot"):
-        said = f"{proxy} gave NaN for 1 of 5 candidates: such a score is never chosen (said once)"
-        assert log.count(said) == 1
-    assert log.count("said once") == 2  # the networks' infinity comes after nwot's NaN
-    for entry in journal(folder, "search"):
+        assert log.count(f"search: {proxy} gave NaN for {place}: such a score is never chosen") == 1
+    # of each of two proxies, five for each decision
+    assert log.count(f"search: {2 * DECISIONS} of {2 * 5 * DECISIONS} scores were NaN or infinite") == 1
+    first = read(folder, POOL)["networks"][0]["genotype"]
+    assert log.count(f"validation: nwot gave infinity for {first}, minibatch 1: such a score") == 1
+    networks = len(journal(folder, "validation")) // 2
+    assert log.count(f"validation: {2 * networks} of {4 * networks} scores were NaN or infinite") == 1
+    assert log.count("never chosen") == 3
+    for entry in entries:
         assert entry["scores"][0] == "nan"
         assert entry["candidate"] != "none"
     monkeypatch.undo()
@@ -162,15 +169,15 @@ def test_nan_is_said_once_for_each_proxy_and_never_chosen(tmp_path, monkeypatch)
     monkeypatch.setattr(PROXIES.get("nwot"), "score", lambda network, batch: math.inf)
     (folder / "validation.jsonl").unlink()
     refused(tmp_path, *BOTH)
-    said = "nwot gave infinity for a network: such a score is never chosen (said once)"
-    assert (folder / "log.txt").read_text().count(said) == 1
+    assert (folder / "log.txt").read_text().count("validation: nwot gave infinity for ") == 2
 
 
 def test_a_network_without_a_score_is_listed_last(tmp_path, monkeypatch):
     given = iter([math.nan, 1.0, 2.0])
     monkeypatch.setattr(PROXIES.get("jacob"), "score", lambda network, batch: next(given))
     result = done(tmp_path, *SMALL, "--validate_rounds=1")
-    said = "jacob gave NaN for a network: such a score is never chosen (said once)"
-    assert result.says(said) == 1
+    first = read(result.folder, POOL)["networks"][0]["genotype"]
+    assert result.says(f"validation: jacob gave NaN for {first}, minibatch 1: such a score is never") == 1
+    assert result.says("validation: 1 of 3 scores were NaN or infinite") == 1
     assert re.findall(r"^ +(\S+) +\dx  \|", result.out, re.M) == ["2.0000", "1.0000", "nan"]
     assert list(read(result.folder, "summary.json")["scores"].values()) == ["nan", 1.0, 2.0]
