@@ -115,9 +115,10 @@ def save_drawing(cell: Cell, path: Path) -> Path:
 def drawing_image(cell: Cell) -> "np.ndarray":
     """The drawing by the built-in layout as an RGB array, uint8 (height, width, 3), for TensorBoard."""
     import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with _style():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
         canvas = FigureCanvasAgg(_figure(cell))
         canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3].copy()

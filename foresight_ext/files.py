@@ -1,5 +1,6 @@
 """Writing files so that nothing half-written is ever seen: a temporary file, then a rename."""
 
+import errno
 import json
 import os
 import tempfile
@@ -14,6 +15,27 @@ CHECKOUT = _ABOVE if (_ABOVE / "exp_scripts").is_dir() else None
 # where data/ and runs/ lie unless the user says otherwise: never among installed packages
 HOME = CHECKOUT or Path.cwd()
 DATA_FOLDER = HOME / "data"
+# a full disk, a quota that is used up, a file that may not grow (ulimit -f)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name the file or folder that is written: what a write raises does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def disk_of(path: Path) -> Path:
+    """Where the disk is mounted on which a path lies, or would lie."""
+    path = path.absolute()
+    while not path.is_mount():
+        path = path.parent
+    return path
 
 
 @contextmanager
@@ -24,7 +46,8 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         # mkstemp makes files private; give this one the permissions any new file would have
         umask = os.umask(0)
         os.umask(umask)

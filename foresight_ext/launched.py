@@ -1,6 +1,7 @@
 """How this process was started and how it shares the machine; knows that without PyTorch."""
 
 import os
+import sys
 
 
 def is_launched() -> bool:
@@ -22,3 +23,14 @@ def share_cores() -> None:
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "1000"  # GNU's OpenMP, iterations
         os.environ["KMP_BLOCKTIME"] = "1"  # Intel's and LLVM's, milliseconds
+
+
+def speak_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode where the locale knows ASCII alone (LC_ALL=C).
+
+    Python does that by itself unless PYTHONUTF8=0 or an ISO locale that is not installed keeps it from it;
+    names with other letters are then read as broken bits, which neither JSON nor TensorBoard can write.
+    """
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from foresight_ext.errors import UserError
-from foresight_ext.launched import is_first_process, share_cores
+from foresight_ext.files import NO_ROOM, disk_of
+from foresight_ext.launched import is_first_process, share_cores, speak_utf8
 from foresight_ext.registry import Registry
 from foresight_ext.runs.progress import bars, shown_by_bar
 
@@ -52,14 +53,19 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(name, *aliases, default=default, help=text, **more)
 
 
-# a full disk, a quota that is used up, a file that may not grow (ulimit -f)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# rights that are missing, and disks that fail, become read-only or go away during a run
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
 def _of_a_thread(failed: threading.ExceptHookArgs) -> None:
     """What ended a thread: a lack of room, as TensorBoard meets it, ends the command in one line anyway."""
-    if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in _NO_ROOM):
+    if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in NO_ROOM):
         threading.__excepthook__(failed)
+
+
+def _give_up_output() -> None:
+    """Drop what standard output still holds and can't write: Python would try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., int]:
@@ -68,8 +74,13 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
+        if argv is None:
+            speak_utf8()
         threading.excepthook = _of_a_thread
-        for stream in (sys.stdout, sys.stderr):
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:  # closed, as `>&-` does: its number must not go to a file of the run
+                setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
             if isinstance(stream, io.TextIOWrapper):  # a name that a terminal can't show is no reason to fail
                 stream.reconfigure(errors="backslashreplace")
         try:
@@ -77,15 +88,22 @@ def entry_point(main: Callable[[Sequence[str] | None], int]) -> Callable[..., in
             sys.stdout.flush()
             return code
         except BrokenPipeError:  # who read our output has gone, as in `... | head -3`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _give_up_output()
             return 128 + signal.SIGPIPE
         except UserError as error:
             print("error:", " ".join(str(error).split()), file=sys.stderr)
             return 2
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno in _OUT_OF_REACH and isinstance(error.filename, str):
+                print(f"error: {error.filename} can't be read or written: {error.strerror}", file=sys.stderr)
+                return 1
+            if error.errno not in NO_ROOM:
                 raise
-            where = error.filename or "a file of the run"
+            if isinstance(error.filename, str):
+                where = f"{error.filename}, on the disk mounted at {disk_of(Path(error.filename))}"
+            else:  # files of a run are named
+                where = "the output"
+                _give_up_output()
             told = f"no room to write {where} ({error.strerror})"
             print(f"error: {told}: free some, and the same command goes on from here", file=sys.stderr)
             return 1
@@ -107,8 +125,8 @@ class _Console(logging.StreamHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            raise  # nobody reads on: stop, instead of a traceback for every line
+        if isinstance(sys.exc_info()[1], OSError):
+            raise  # nobody reads on, or no room: stop, instead of a traceback for every line
         super().handleError(record)
 
 
@@ -172,6 +190,8 @@ def user_path(text: str) -> Path:
     """An option type: a path, relative to where the user stands."""
     if not text:
         raise argparse.ArgumentTypeError("'' is not a path")
+    if any("\udc80" <= letter <= "\udcff" for letter in text):  # bytes that are no letters of UTF-8
+        raise argparse.ArgumentTypeError(f"'{text}' is not a path in UTF-8: rename it")
     try:
         # without `..`, so that one folder is one setting; resolve() would follow links as well
         return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100

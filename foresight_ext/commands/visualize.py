@@ -6,6 +6,7 @@ from pathlib import Path
 from foresight_ext.commands.parser import Parser
 from foresight_ext.drawing import SUFFIXES, Cell, save_drawing, text_drawing
 from foresight_ext.errors import UserError
+from foresight_ext.files import NO_ROOM
 
 
 def draw_cells(
@@ -55,5 +56,7 @@ def draw_cells(
         try:
             print(f"wrote {save_drawing(cells[number // files_each], path)}")
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
             raise UserError(f"--out '{path}' can't be written: {error.strerror}") from error
     return 0

@@ -69,4 +69,6 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         kind = {"I": "32-bit whole numbers", "F": "32-bit fractions"}[image.mode]
         raise UserError(f"holds {kind}, whose scale is unknown: save it with 8 or 16 bits a channel")
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        return image.convert("RGBA")  # the same colours; of what is clear Pillow would warn
     return image

@@ -21,6 +21,7 @@ from foresight_ext.files import DATA_FOLDER
 from foresight_ext.images import DATASETS
 from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.images.batches import Batch, BatchDraws, digest, seed_of
+from foresight_ext.images.checking import check_images, stats_of
 from foresight_ext.images.class_folders import class_folders, decoded
 from foresight_ext.images.pickles import load_arrays
 
@@ -252,7 +253,10 @@ class _FolderImages:
 
 
 def folder(request: Request) -> ImageData:
-    """Any images in class folders. They have no order of their own: sorted, then shuffled once."""
+    """Any images in class folders. They have no order of their own: sorted, then shuffled once.
+
+    UserError names damaged ones here, before long work starts.
+    """
     if request.root is None:
         raise UserError("--dataset folder needs --data DIR, with the images in DIR/train/<class>/")
     splits = ["train"] if request.split == "train" else ["test", "val"]
@@ -263,7 +267,9 @@ def folder(request: Request) -> ImageData:
     order = mixed_order(len(samples)).tolist()
     labels = torch.tensor([samples[index][1] for index in order])
     files = [samples[index][0] for index in order]
-    sizes = (f"{Path(file).relative_to(place)} {Path(file).stat().st_size}" for file in files)
+    stats = stats_of(files)
+    check_images(place, files, stats, request.workers)
+    sizes = (f"{Path(file).relative_to(place)} {one.st_size}" for file, one in zip(files, stats))
     return ImageData(
         "folder",
         int(labels.max()) + 1,

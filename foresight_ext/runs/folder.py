@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from foresight_ext.errors import UserError
-from foresight_ext.files import HOME, write_json
+from foresight_ext.files import HOME, NO_ROOM, naming, write_json
 from foresight_ext.runs.environment import notes_of
 from foresight_ext.runs.journal import Journal
 
@@ -27,9 +27,9 @@ class _LogFile(logging.FileHandler):
     """A log that can't be written ends the run: what has no room for a line has none for a result."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, self.baseFilename) from error
+        if isinstance(sys.exc_info()[1], OSError):
+            with naming(Path(self.baseFilename)):
+                raise
         super().handleError(record)
 
 
@@ -52,8 +52,10 @@ class RunFolder:
             if path.is_dir() and not config.is_file() and any(e.name[0] != "." for e in path.iterdir()):
                 raise UserError(f"{path} holds something else than a run: use --save NAME or --out DIR")
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = (path / _LOCK).open("w")
+            self._lock = (path / _LOCK).open("wb")
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
             raise UserError(f"--out: {path} can't be made: {error.strerror}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,8 +109,9 @@ class RunFolder:
         """End the log, and let other processes in."""
         if self._log is not None:
             logging.getLogger().removeHandler(self._log)
-            self._log.close()
             logging.getLogger(_PACKAGE).setLevel(self._level)
+            with naming(self.path / LOG):  # it may still hold a line that found no room
+                self._log.close()
         for journal in self._journals.values():
             journal.close()
         self._lock.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foresight_ext.errors import UserError
+from foresight_ext.files import naming
 
 
 class Journal:
@@ -52,11 +53,9 @@ class Journal:
         self.entries.append(entry)
         self.seconds += entry["seconds"]
         line = json.dumps(entry).encode() + b"\n"
-        try:
+        with naming(self.path):
             if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _lines(self) -> list[bytes]:
         """The file's whole lines."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import drawing_image
@@ -16,6 +16,7 @@ from foresight_ext.images.batches import Images
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.watching import Unusable, watched
+from foresight_ext.runs.board import tensorboard
 from foresight_ext.runs.folder import Place, compare_settings
 from foresight_ext.runs.progress import Progress, in_words
 from foresight_ext.runs.results import BEST, POOL, read_own, write_best, write_pool
@@ -35,9 +36,6 @@ from foresight_ext.search.validation import (
     validation_scores,
 )
 from foresight_ext.supernets.supernet import Supernet
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 _log = logging.getLogger(__name__)
 
@@ -176,7 +174,7 @@ class SearchRun:
             _log.info("search: %s of %s", many, _counted(steps, "decision"))
         pool: list[str] = []
         ties = _Ties(self.proxy.name)
-        with self._tensorboard() as board, progress:
+        with tensorboard(self.folder.path) as board, progress:
 
             def show(member: int, decision: Decision | Pruning) -> None:
                 what, names = scored(decision, supernet)
@@ -239,7 +237,7 @@ class SearchRun:
         )
         several = len(self._parts) > 1
         unusable = Unusable("validation")
-        with self._tensorboard() as board, progress:
+        with tensorboard(self.folder.path) as board, progress:
             for index, validated in enumerate(validation):
                 clock, genotype = _Clock(), validated.genotype
                 numbers = itertools.count(len(done[genotype]) + 1)
@@ -286,11 +284,6 @@ class SearchRun:
         if len(row) > 1:
             return ", ".join(f"{part} {score:.4f}" for part, score in zip(self._parts, row))
         return f"{row[0]:.4f}"
-
-    def _tensorboard(self) -> "SummaryWriter":
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.folder.path / "tensorboard"))
 
 
 def _counted(number: int, noun: str) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from foresight_ext.runs.board import tensorboard
 from foresight_ext.runs.progress import in_words
 from foresight_ext.training.data import DividedImages
 from foresight_ext.training.distributed import Processes
@@ -111,9 +112,7 @@ class Curves:
         if run is None:
             yield cls(None)
             return
-        from torch.utils.tensorboard import SummaryWriter
-
-        with SummaryWriter(str(run / "tensorboard")) as board:
+        with tensorboard(run) as board:
             yield cls(board)
 
     def show(self, entry: dict[str, Any]) -> None:

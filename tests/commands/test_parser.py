@@ -1,7 +1,9 @@
 """The options: what they mean, their defaults, and one line for every mistake."""
 
 import argparse
+import errno
 import logging
+import os
 import re
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from foresight_ext.commands.options import add_search_options
 from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
 from foresight_ext.errors import UserError
+from foresight_ext.files import disk_of, naming
 from foresight_ext.images.datasets import DATASETS
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import COMBINATIONS
@@ -231,6 +234,33 @@ def test_entry_point_and_ctrl_c(capsys):
 
     assert program() == 130
     assert capsys.readouterr().err == "stopped: the same command goes on from here\n"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_entry_point_names_file_and_disk_that_have_no_room(tmp_path, capsys, code):
+    path = tmp_path / "new/file"
+
+    @entry_point
+    def program(argv=None):
+        with naming(path):
+            raise OSError(code, os.strerror(code))
+
+    assert program([]) == 1
+    assert capsys.readouterr().err == (
+        f"error: no room to write {path}, on the disk mounted at {disk_of(tmp_path)} ({os.strerror(code)}): "
+        "free some, and the same command goes on from here\n"
+    )
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EIO, errno.ESTALE])
+def test_entry_point_names_a_file_that_is_out_of_reach(tmp_path, capsys, code):
+    @entry_point
+    def program(argv=None):
+        with naming(tmp_path):
+            raise OSError(code, os.strerror(code))
+
+    assert program([]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path} can't be read or written: {os.strerror(code)}\n"
 
 
 def test_entry_point_hides_no_bug():

@@ -346,8 +346,8 @@ def test_a_damaged_image(tmp_path, workers, name, damage, told):
     Image.fromarray(pixels(40, 40, 3)).save(path)
     path.write_bytes(damage(path.read_bytes()))
     Image.fromarray(pixels(40, 40, 3)).save(path.with_name("intact.png"))
-    data = load("folder", Request(tmp_path, workers=workers))
-    assert fault_of(data.fetch, torch.arange(2)).startswith(f"{path} {told or 'cannot be read as an image'}")
+    fault = fault_of(load, "folder", Request(tmp_path, workers=workers))
+    assert fault.startswith(f"{path} {told or 'cannot be read as an image'}")
 
 
 # ---- what lies about in folders, and pictures of more than 8 bits
@@ -413,6 +413,5 @@ def test_pictures_without_a_known_scale_are_told_by_name(tmp_path, mode, told):
     folder = tmp_path / "train/a"
     folder.mkdir(parents=True)
     ramp(folder / "0.tiff", mode)
-    images = load("folder", Request(tmp_path))
-    fault = fault_of(images.fetch, torch.arange(1))
+    fault = fault_of(load, "folder", Request(tmp_path))
     assert fault.startswith(f"{folder / '0.tiff'} holds {told}, whose scale is unknown")

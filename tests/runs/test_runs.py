@@ -7,16 +7,19 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from foresight_ext.errors import UserError
-from foresight_ext.files import replacing, write_json, write_text
+from foresight_ext.files import disk_of, replacing, write_json, write_text
 from foresight_ext.runs import environment as runs
 from foresight_ext.runs import progress
+from foresight_ext.runs.board import tensorboard
 from foresight_ext.runs.environment import environment
 from foresight_ext.runs.folder import RunFolder
 from foresight_ext.runs.journal import Journal
@@ -308,6 +311,57 @@ def test_json_keeps_the_order_of_keys_and_a_bad_value_writes_nothing(tmp_path):
         write_json(tmp_path / "file.json", {"a": object()})
     assert json.loads((tmp_path / "file.json").read_text())["b"] == [1]
     assert names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_names_the_file_and_leaves_nothing_half_written(tmp_path, monkeypatch, code):
+    write_text(tmp_path / "file.txt", "old")
+
+    def no_room(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError) as caught:
+        patch.setattr(Path, "write_text", no_room)
+        write_text(tmp_path / "file.txt", "new")
+    assert (caught.value.errno, caught.value.filename) == (code, str(tmp_path / "file.txt"))
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_folder_that_finds_no_room_is_no_mistake_of_the_user(tmp_path, monkeypatch):
+    def no_room(*_, **__):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(tmp_path / "run"))
+
+    monkeypatch.setattr(Path, "mkdir", no_room)
+    with pytest.raises(OSError) as caught:
+        make(tmp_path / "run")
+    assert caught.value.errno == errno.EDQUOT
+
+
+def test_disk_of_a_path_that_is_not_there_yet(tmp_path, monkeypatch):
+    assert disk_of(Path("/")) == Path("/")
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path.parent)
+    assert disk_of(tmp_path / "a/b") == tmp_path.parent
+    monkeypatch.chdir(tmp_path)
+    assert disk_of(Path("c")) == tmp_path.parent
+
+
+@pytest.mark.parametrize("failing", [2, 3, 5])
+def test_tensorboard_passes_no_full_disk_over(tmp_path, monkeypatch, failing):
+    """Its thread's error ends the block, in whichever of its writes it happens, and names the folder."""
+    monkeypatch.setattr(threading, "excepthook", lambda failed: None)
+    write, calls = RecordWriter.write, []
+
+    def no_room(writer, data):
+        calls.append(len(data))
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(writer, data)
+
+    monkeypatch.setattr(RecordWriter, "write", no_room)
+    with pytest.raises(OSError) as caught, tensorboard(tmp_path) as board:
+        for step in range(4):
+            board.add_scalar("loss", 1.0, step)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "tensorboard"))
 
 
 # ---- progress
