@@ -173,8 +173,7 @@ def user_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("'' is not a path")
     try:
-        # without `..`, so that one folder is one setting; resolve() would follow links as well
-        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
+        return Path(text).expanduser().resolve()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
 

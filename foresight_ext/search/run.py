@@ -14,7 +14,8 @@ from foresight_ext.images.batches import Images
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.watching import watched
-from foresight_ext.runs.folder import Place, compare_settings
+from foresight_ext.runs.config import compare_data, compare_settings, data_moved
+from foresight_ext.runs.folder import Place
 from foresight_ext.runs.progress import Progress, in_words
 from foresight_ext.runs.results import BEST, POOL, read_own, write_best, write_pool
 from foresight_ext.search.choosing import NoScore
@@ -91,14 +92,19 @@ class SearchRun:
                 missing = "no benchmark: test accuracy and rank will be missing; %s"
                 _log.info(missing, self.lookup.no_answer)
             if not finished:
-                self.folder.same_data(train=self.data.described())
+                self.folder.must_write()
+            if not finished or data_moved(path, self.images.root):
+                self.folder.same_data(self.images.root, train=self.data.described())
             if finished:
                 _log.info("finished before, nothing to compute: --force would start afresh")
             return self._stages()
 
-    def compare_settings(self) -> None:
-        """UserError that shows the difference if the run in `path` has other settings."""
-        compare_settings(self.path, self.recorded(), "--stage training goes on with the run as it is")
+    def compare(self) -> None:
+        """UserError that shows the difference if the run in `path` has other settings or other images."""
+        remedy = "--stage training goes on with the run as it is"
+        compare_settings(self.path, self.recorded(), remedy)
+        if data_moved(self.path, self.images.root):
+            compare_data(self.path, self.images.root, {"train": self.data.described()}, remedy)
 
     def recorded(self) -> dict[str, Any]:
         """All that makes the result, for config.json."""
@@ -129,7 +135,8 @@ class SearchRun:
         best, sums = self._validate(pool)
         seconds = {stage: self.folder.journal(stage).seconds for stage in ("search", "validation")}
         found = Found(best, pool, combined(self.proxy, sums), sums, self._parts, seconds)
-        report(self.folder.path, self.space, self.images.dataset, self.settings, found, self.lookup)
+        into, write = self.folder.path, not self.folder.read_only
+        report(into, self.space, self.images.dataset, self.settings, found, self.lookup, write)
         return best
 
     @cached_property
@@ -214,6 +221,7 @@ class SearchRun:
         if path.is_file() and all(done.values()):
             [best] = read_own(path)
             return best, {genotype: summed(rows) for genotype, rows in done.items()}
+        self.folder.must_write()
         settings, data = self.settings, self.data
         images = min(settings.validate_rounds * settings.batch_size, len(data))
         rounds = math.ceil(images / settings.batch_size)
