@@ -119,7 +119,7 @@ def _write_summary(
             "dataset": dataset,
             "seed": settings.seed,
             **settings.proxies,
-            "edge_decision": settings.edge_decision,
+            "edge_decision": settings.as_written().get("edge_decision"),
             "genotype": found.best,
             "scores": {genotype: json_score(total) for genotype, total in found.totals.items()},
             **_part_scores(found),

@@ -38,6 +38,7 @@ DEFAULTS = {
     "save": "zerocostpt",
     "out": str(PROJECT_ROOT / "runs"),
     "stage": "all",
+    "pool": "none",
     "init_channels": "16",
     "cells": "5",
     "benchmark": "none",

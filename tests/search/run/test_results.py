@@ -154,19 +154,16 @@ def test_the_scores_are_listed_best_first(uninterrupted):
     assert listed == sorted(listed, reverse=True)
 
 
-def test_equal_networks_of_the_pool_are_validated_once(out, calls):
-    folder = out / NAME
-    pool = read(folder, POOL)
+def test_equal_networks_of_the_pool_are_validated_once(out, calls, tmp_path):
+    pool = read(out / NAME, POOL)
     second = pool["networks"][1]["genotype"]
     pool["networks"][0]["genotype"] = second
-    (folder / POOL).write_text(json.dumps(pool))
-    for name in (BEST, "validation.jsonl", "summary.json"):
-        (folder / name).unlink()
-    result = done(out, *SMALL, "--stage=validation")
+    (tmp_path / "pool.json").write_text(json.dumps(pool))
+    result = done(out, *SMALL, "--stage=validation", f"--pool={tmp_path / 'pool.json'}")
     assert calls == {"decisions": 0, "minibatches": ROUNDS}
     assert result.says("validation: 1 distinct network, 30 minibatches each") == 1
     assert re.search(rf" 2x  {re.escape(second)}$", result.out, re.M)
-    assert read(folder, BEST)["networks"] == second
+    assert read(result.folder, BEST)["networks"] == second
 
 
 # ---- benchmark
