@@ -26,6 +26,7 @@ from foresight_ext.commands.options import (
 )
 from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
 from foresight_ext.files import write_json, write_text
+from foresight_ext.runs.config import data_moved
 from foresight_ext.runs.folder import RunFolder
 from foresight_ext.runs.journal import Journal, json_score
 from foresight_ext.runs.progress import Progress
@@ -81,9 +82,13 @@ class _Scoring:
                 if (missing := tuple(name for name in self.parts if name not in scores.get(one, {})))
             ]
             if tasks:
+                folder.must_write()
+            root = settings.images.root
+            if tasks or data_moved(path, root):
                 batch = load()  # here, where a mistake is told, and not in each of several processes
                 assert batch.images is not None  # as `minibatch` makes it
-                folder.same_data(train=batch.images.described())
+                folder.same_data(root, train=batch.images.described())
+            if tasks:
                 count = f"{options.processes} process{'es' * (options.processes > 1)}"
                 _log.info("scoring on %s, in %s", why, count)
                 found = results(settings, tasks, batch, options.processes, compute.threads)
@@ -122,7 +127,8 @@ class _Scoring:
     ) -> None:
         columns = {proxy: _column(proxy, architectures, scores) for proxy in self.asked}
         held = accuracies or {}
-        _write_csv(folder.path / CSV, scores, sampled(self.options.seed, SPACE_SIZE))
+        if not folder.read_only:
+            _write_csv(folder.path / CSV, scores, sampled(self.options.seed, SPACE_SIZE))
         _log.info("%d networks: %s", len(architectures), folder.path / CSV)
         each = {name: seconds[name] / sum(name in found for found in scores.values()) for name in self.parts}
         if accuracies is None:
@@ -141,10 +147,9 @@ class _Scoring:
             unusable = next(iter(content[name].values()))["unusable"]
             note = f"   {unusable} without a usable score" if unusable else ""
             _log.info("%-16s%s   %10.3f s%s", name, cells, took, note)
-        write_json(
-            folder.path / CORRELATIONS,
-            {"networks": len(architectures), "correlations": content, "seconds_each": each},
-        )
+        if not folder.read_only:
+            told = {"networks": len(architectures), "correlations": content, "seconds_each": each}
+            write_json(folder.path / CORRELATIONS, told)
 
 
 def _column(proxy: "Proxy", architectures: Sequence[str], scores: Scores) -> list[float]:

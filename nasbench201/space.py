@@ -8,7 +8,7 @@ import torch
 from foresight_ext.drawing import Cell
 from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Mixing, softmax_mixing
-from nasbench201.genotype import EDGES, OPERATIONS, format_genotype
+from nasbench201.genotype import EDGES, OPERATIONS, format_genotype, parse_genotype
 from nasbench201.network import NASBench201Network
 from nasbench201.settings import SkeletonSettings
 from nasbench201.supernet import NASBench201Supernet
@@ -47,6 +47,9 @@ class NASBench201Space(Space):
 
     def genotype(self, mixing: Mixing) -> str:
         return format_genotype([OPERATIONS[row.index(1.0)] for row in mixing])
+
+    def read_genotype(self, text: str) -> str:
+        return format_genotype(parse_genotype(text))
 
     def build_network(self, genotype: str, classes: int) -> NASBench201Network:
         return NASBench201Network(genotype, self.skeleton.init_channels, self.skeleton.cells, classes)

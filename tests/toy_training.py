@@ -89,6 +89,7 @@ class ToySource:
     """The images as a data set that is asked for."""
 
     dataset = "toy"
+    root = None
 
     def settings(self):
         return {}

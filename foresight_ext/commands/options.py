@@ -12,6 +12,7 @@ from foresight_ext.images import DATASETS
 from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import COMBINATIONS, PROXIES
 from foresight_ext.runs.folder import Place
+from foresight_ext.runs.results import POOL
 from foresight_ext.search.orders import ORDERS
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.training.settings import PROTOCOLS, TrainSettings
@@ -176,6 +177,13 @@ def add_search_options(
         default=stages[0],
         help="all, or one alone, which goes on with what the one before has made",
     )
+    parser.option(
+        "--pool",
+        type=user_path,
+        default=None,
+        metavar="FILE",
+        help=f"with --stage validation: a {POOL} from elsewhere to be validated, in a run folder of its own",
+    )
 
 
 def add_metrics_option(parser: Parser, help: str, combined: bool = True) -> None:
@@ -300,6 +308,7 @@ def search_settings_of(options: argparse.Namespace) -> SearchSettings:
         options.pool_size,
         options.validate_rounds,
         options.batch_size,
+        options.pool,
     )
 
 

@@ -193,8 +193,7 @@ def user_path(text: str) -> Path:
     if any("\udc80" <= letter <= "\udcff" for letter in text):  # bytes that are no letters of UTF-8
         raise argparse.ArgumentTypeError(f"'{text}' is not a path in UTF-8: rename it")
     try:
-        # without `..`, so that one folder is one setting; resolve() would follow links as well
-        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100
+        return Path(text).expanduser().resolve()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
 

@@ -67,7 +67,7 @@ def _with_training(module: str, options: argparse.Namespace, arguments: list[str
     if alone:
         if not (run.path / BEST).is_file():
             raise UserError(f"--stage training: {run.path} has no {BEST}: run --stage validation first")
-        run.compare_settings()
+        run.compare()
     else:
         genotype = run.run()
         print(f"run: {run.path}")

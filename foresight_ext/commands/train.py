@@ -11,7 +11,7 @@ from foresight_ext.commands.options import add_common_options, compute_of, place
 from foresight_ext.commands.parser import Parser, console_log
 from foresight_ext.errors import UserError
 from foresight_ext.launched import is_first_process, is_launched
-from foresight_ext.runs.folder import CONFIG
+from foresight_ext.runs.config import CONFIG
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.images.source import ImageSource

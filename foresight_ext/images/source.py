@@ -5,17 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from foresight_ext.errors import UserError
-from foresight_ext.files import DATA_FOLDER
 
 if TYPE_CHECKING:
     from foresight_ext.images.batches import Images
 
 
 class ImageSource(Protocol):
-    """A data set: `dataset` is its name, `settings` what a run's config.json tells of it."""
+    """A data set: `dataset` is its name, `settings` what makes of it what it is, for a run's config.json.
+
+    `root` is the folder that was named for it, which makes no difference; None: none was, or it needs none.
+    """
 
     @property
     def dataset(self) -> str: ...
+
+    @property
+    def root(self) -> Path | None: ...
 
     def settings(self) -> dict[str, Any]: ...
 
@@ -39,12 +44,13 @@ class ImageSettings:
     std: tuple[float, ...] | None = None
     workers: int = 2
 
+    @property
+    def root(self) -> Path | None:
+        return self.data and self.data.resolve() if self.dataset != "digits" else None  # which is embedded
+
     def settings(self) -> dict[str, Any]:
-        return {
-            "dataset": self.dataset,
-            "data": str(self.data or DATA_FOLDER),
-            **{"image_size": self.image_size, "mean": self.mean, "std": self.std},
-        }
+        own = {"image_size": self.image_size, "mean": self.mean, "std": self.std}
+        return {"dataset": self.dataset, **own}
 
     def open(self, split: str) -> "Images":
         from foresight_ext.images.datasets import Request, load
@@ -67,9 +73,12 @@ class ImageNetSettings:
 
     dataset = "imagenet"
 
+    @property
+    def root(self) -> Path | None:
+        return self.data and self.data.resolve()
+
     def settings(self) -> dict[str, Any]:
-        data = str(self.data or DATA_FOLDER / "imagenet")
-        return {"dataset": self.dataset, "data": data, "crop_size": self.crop_size}
+        return {"dataset": self.dataset, "crop_size": self.crop_size}
 
     def open(self, split: str) -> "Images":
         from foresight_ext.images.large_images import open_imagenet

@@ -1,26 +1,28 @@
 """Run folders: what was asked, a journal of what is done, and nothing overwritten without --force."""
 
+import errno
 import fcntl
-import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from foresight_ext.errors import UserError
 from foresight_ext.files import HOME, NO_ROOM, naming, write_json
+from foresight_ext.runs.config import BESIDE, CONFIG, compare_data, compare_settings, read_config, written
 from foresight_ext.runs.environment import notes_of
 from foresight_ext.runs.journal import Journal
 
-CONFIG = "config.json"
 LOG = "log.txt"
 _LOCK = ".lock"
 _PACKAGE = "foresight_ext"
-BESIDE = "use --save NAME for a run beside it, or --force to overwrite it"
+# what a file system says that only lets read
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class _LogFile(logging.FileHandler):
@@ -37,7 +39,8 @@ class RunFolder:
     """The folder of one run, held by one process at a time, until `close` or the end of a `with`.
 
     `settings` make the result; a folder with other settings is refused (UserError that shows the difference
-    and the `remedy`) unless `force`, which empties it. `notes` are written beside them.
+    and the `remedy`) unless `force`, which empties it. `notes` are written beside them. A run that lies where
+    nothing can be written is `read_only`: then nothing is locked either.
     """
 
     def __init__(
@@ -52,20 +55,17 @@ class RunFolder:
             if path.is_dir() and not config.is_file() and any(e.name[0] != "." for e in path.iterdir()):
                 raise UserError(f"{path} holds something else than a run: use --save NAME or --out DIR")
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = (path / _LOCK).open("wb")
+            self._lock: IO[bytes] | None = (path / _LOCK).open("wb")
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise
-            raise UserError(f"--out: {path} can't be made: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise UserError(f"{path} is in use by another process: wait for it, or use --save NAME") from None
-        except OSError as error:
-            self._lock.close()
-            reason = f"{error.strerror}: its file system may know no locks"
-            raise UserError(f"--out: {path} can't be locked: {reason}") from error
+            if error.errno not in _READ_ONLY or not os.access(config, os.R_OK):
+                raise UserError(f"--out: {path} can't be made: {error.strerror}") from error
+            self._lock, self._why = None, str(error.strerror)
+            if force:
+                raise UserError(f"--force: {path} can't be emptied: {self._why}") from error
+        else:
+            self._hold(self._lock)
         try:
             if force and config.is_file():
                 self._empty()
@@ -85,25 +85,31 @@ class RunFolder:
     ) -> None:
         self.close()
 
-    def same_data(self, **splits: dict[str, Any]) -> None:
-        """Keep what the splits of the data set are, or compare it with what the run was begun on.
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written: what is finished can be told all the same."""
+        return self._lock is None
 
-        UserError that shows the difference: a run does not go on with other images under the same path.
+    def must_write(self) -> None:
+        """UserError where the folder is read-only: for what has something left to compute."""
+        if self.read_only:
+            raise UserError(
+                f"--out: {self.path} can't be written ({self._why}), and its run is not finished: "
+                "copy it to another --out to go on"
+            )
+
+    def same_data(self, root: Path | None, **splits: dict[str, Any]) -> None:
+        """Keep what the splits of a data set are, or compare it with what the run was begun on.
+
+        UserError that shows the difference: a run does not go on with other images. Where they lie, `root`,
+        is kept as well: it makes no difference, but a finished run need not open images that it knows.
         """
-        config = self.path / CONFIG
-        content = json.loads(config.read_text(encoding="utf-8"))
-        there = content.get("data")
-        if there is None:
-            write_json(config, {**content, "data": splits})
-            return
-        different = [
-            f"{split}: {key} {there[split][key]} there, {value} now"
-            for split, now in splits.items()
-            for key, value in now.items()
-            if split in there and there[split].get(key) != value
-        ]
-        if different:
-            raise UserError(f"{self.path} was begun on other images ({'; '.join(different)}): {self.remedy}")
+        compare_data(self.path, root, splits, self.remedy)
+        content = read_config(self.path)
+        there = content["data"]
+        now = {**there, "root": written(root), **splits}
+        if now != there and not self.read_only:
+            write_json(self.path / CONFIG, {**content, "data": now})
 
     def close(self) -> None:
         """End the log, and let other processes in."""
@@ -114,22 +120,37 @@ class RunFolder:
                 self._log.close()
         for journal in self._journals.values():
             journal.close()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def journal(self, name: str) -> "Journal":
         """The journal of a stage."""
         if name not in self._journals:
-            self._journals[name] = Journal(self.path / f"{name}.jsonl")
+            self._journals[name] = Journal(self.path / f"{name}.jsonl", self.read_only)
         return self._journals[name]
 
     def log_to_file(self) -> None:
-        """Write what is logged to log.txt as well, with the time, until `close`."""
+        """Write what is logged to log.txt as well, with the time, until `close`; not where that can't be."""
+        if self.read_only:
+            return
         self._log = _LogFile(self.path / LOG, encoding="utf-8")
         # what a library says of its work is for the log, whether or not a command prints it too
         self._level = logging.getLogger(_PACKAGE).level
         logging.getLogger(_PACKAGE).setLevel(logging.INFO)
         self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         logging.getLogger().addHandler(self._log)
+
+    def _hold(self, lock: IO[bytes]) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            told = f"{self.path} is in use by another process: wait for it, or use --save NAME"
+            raise UserError(told) from None
+        except OSError as error:
+            lock.close()
+            reason = f"{error.strerror}: its file system may know no locks"
+            raise UserError(f"--out: {self.path} can't be locked: {reason}") from error
 
     def _empty(self) -> None:
         # config.json last: until then the folder is known to be a run, also if this process is killed
@@ -138,23 +159,6 @@ class RunFolder:
                 shutil.rmtree(entry)
             elif entry.name != _LOCK:
                 entry.unlink()
-
-
-def compare_settings(path: Path, settings: dict[str, Any], remedy: str = BESIDE) -> None:
-    """UserError that shows the difference, and the remedy, if the run in a folder has other settings."""
-    config = path / CONFIG
-    try:
-        there = dict(json.loads(config.read_text(encoding="utf-8"))["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{config} is damaged: use --force to start afresh, or --save NAME") from None
-    asked = json.loads(json.dumps(settings))
-    different = [
-        f"{key} {there.get(key)} there, {asked.get(key)} asked for"
-        for key in dict.fromkeys([*there, *asked])
-        if there.get(key) != asked.get(key)
-    ]
-    if different:
-        raise UserError(f"{path} is a run with other settings ({'; '.join(different)}): {remedy}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A journal of what a stage has done: one JSON object a line, appended as it happens."""
 
 import errno
+import io
 import json
 import math
 import os
@@ -15,13 +16,18 @@ class Journal:
     """What a stage has done, one JSON object a line, appended as it happens.
 
     Every entry tells its `seconds`, which add up. A line that a killed process left half-written is dropped.
+    With `read_only` the file, which may be missing, is left as it is.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, read_only: bool = False):
         self.path = path
         self.entries: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self._file = path.open("a+b", buffering=0)  # what finds no room is not tried again later
+        self._file: io.FileIO | io.BytesIO
+        if not read_only:
+            self._file = path.open("a+b", buffering=0)  # what finds no room is not tried again later
+        else:
+            self._file = io.BytesIO(path.read_bytes() if path.is_file() else b"")
         whole = 0
         for number, line in enumerate(self._lines(), start=1):
             try:
@@ -60,7 +66,7 @@ class Journal:
     def _lines(self) -> list[bytes]:
         """The file's whole lines."""
         self._file.seek(0)
-        *lines, _ = self._file.readall().split(b"\n")
+        *lines, _ = self._file.read().split(b"\n")
         return [line + b"\n" for line in lines]
 
 

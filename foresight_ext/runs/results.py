@@ -1,6 +1,7 @@
 """Result files of runs: names, the only reader and writer, the network meant by a folder or file."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,38 @@ def write_best(run: Path, space: str, dataset: str, genotype: str) -> None:
     write_json(run / BEST, {"search_space": space, "dataset": dataset, "networks": genotype})
 
 
+def read_pool(path: Path, space: str) -> tuple[dict[str, str], str]:
+    """The genotypes of a pool from elsewhere by their ids, and the data set it names (empty: none).
+
+    UserError if it is none, or of another space.
+    """
+    try:
+        content = _content(path, (space,))
+        networks = {name or "0": genotype for name, genotype in _networks(path, content).items()}
+    except UserError as error:
+        raise UserError(f"--pool: {error}") from error
+    return networks, str(content.get("dataset") or "").strip()
+
+
+def check_pool(path: Path, there: Sequence[str], right: Sequence[str], source: str) -> None:
+    """UserError if a run's pool is not what it was made of; `source` names that."""
+    if list(there) == list(right):
+        return
+    if len(there) != len(right):
+        difference = f"{len(there)} there, {len(right)} of {source}"
+    else:
+        number = next(number for number, pair in enumerate(zip(there, right)) if pair[0] != pair[1])
+        difference = f"network {number} is not that of {source}"
+    raise UserError(
+        f"{path} holds other networks than its run's ({difference}): delete it, and the same command makes "
+        "it again; a pool from elsewhere is validated by --pool FILE"
+    )
+
+
 def read_own(path: Path) -> list[str]:
     """The genotypes of a file that a run wrote; UserError if it is damaged."""
     try:
-        return list(_networks(path).values())
+        return list(_networks(path, _content(path)).values())
     except UserError:
         raise damaged(path) from None
 
@@ -79,13 +108,13 @@ def find_network(
             raise UserError(f"folder '{where}' has no {BEST}: give the folder of a finished run")
     elif not is_file:
         raise UserError(f"'{where}' is neither {otherwise} nor a run folder nor a JSON file")
-    genotype = _pick(path, _networks(path, spaces), network_id)
+    genotype = _pick(path, _networks(path, _content(path, spaces)), network_id)
     name = path.resolve().parent.name if path.name in (POOL, BEST) else path.stem
     return name if network_id is None else f"{name}-{network_id}", genotype
 
 
-def _networks(path: Path, spaces: Sequence[str] | None = None) -> dict[str | None, str]:
-    """The genotypes of a JSON file by their ids, None the id of a single one; `spaces` None allows all."""
+def _content(path: Path, spaces: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a JSON file of networks holds; `spaces` None allows all."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -96,15 +125,23 @@ def _networks(path: Path, spaces: Sequence[str] | None = None) -> dict[str | Non
         content = {}
     if spaces is not None and (space := content.get("search_space", spaces[0])) not in spaces:
         raise UserError(f"'{path}' is of the search space '{space}': allowed here: {', '.join(spaces)}")
+    return content
+
+
+def _networks(path: Path, content: dict[str, Any]) -> dict[str | None, str]:
+    """The genotypes of such a content by their ids, None the id of a single one."""
     networks = content.get("networks")
     if not isinstance(networks, str | list) or not networks:
         raise UserError(f"'{path}' names no network: it must be a JSON object with a key 'networks'")
     if isinstance(networks, str):
         return {None: networks}
     try:
-        return {str(network["id"]): str(network["genotype"]) for network in networks}
+        pairs = [(str(network["id"]), str(network["genotype"])) for network in networks]
     except (TypeError, KeyError) as error:
         raise UserError(f"'{path}' has a network without 'id' and 'genotype'") from error
+    if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+        raise UserError(f"'{path}' has several networks of the id {twice[0]}")
+    return dict(pairs)
 
 
 def _pick(path: Path, genotypes: dict[str | None, str], network_id: str | None) -> str:

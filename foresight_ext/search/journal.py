@@ -6,7 +6,7 @@ from typing import Any
 from foresight_ext.runs.journal import Journal, json_score
 from foresight_ext.search.orders import Decision, Pruning
 from foresight_ext.search.validation import Row
-from foresight_ext.supernets.supernet import Supernet
+from foresight_ext.supernets.supernet import Mixing, Supernet, decide, drop
 
 
 def scored(decision: Decision | Pruning, supernet: Supernet) -> tuple[str, list[str]]:
@@ -61,6 +61,23 @@ def read_decisions(journal: Journal, supernet: Supernet) -> dict[int, list[Decis
             raise journal.damaged(number)  # decided twice
         decisions.append(decision)
     return done
+
+
+def decided_mixings(done: dict[int, list[Decision | Pruning]], supernet: Supernet) -> list[Mixing]:
+    """What the decisions make of each pool member, in order; of those only that are decided to the end."""
+    mixings = []
+    for decisions in done.values():
+        if len(decisions) < len(supernet.choices) + len(supernet.nodes):
+            continue
+        mixing: Mixing = tuple((0.0,) * len(choice.candidates) for choice in supernet.choices)
+        for decision in decisions:
+            if isinstance(decision, Decision):
+                mixing = decide(mixing, decision.choice, decision.candidate)
+            else:
+                for choice in decision.dropped:
+                    mixing = drop(mixing, choice)
+        mixings.append(mixing)
+    return mixings
 
 
 def written_row(row: Row, parts: Sequence[str]) -> dict[str, Any]:

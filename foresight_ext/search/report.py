@@ -66,36 +66,25 @@ class Found:
 
 
 def report(
-    path: Path, space: Space, dataset: str, settings: SearchSettings, found: Found, lookup: Lookup
+    path: Path,
+    space: Space,
+    dataset: str,
+    settings: SearchSettings,
+    found: Found,
+    lookup: Lookup,
+    write: bool = True,
 ) -> None:
-    """Write the summary and the drawings into the run folder `path`, and log what a person wants to know."""
+    """Log what a person wants to know; `write` the summary and the drawings into the run folder `path`."""
     answer, no_answer = lookup.of(found.best)
-    write_json(
-        path / SUMMARY,
-        {
-            "search_space": space.name,
-            "dataset": dataset,
-            "seed": settings.seed,
-            **settings.proxies,
-            "edge_decision": settings.edge_decision,
-            "genotype": found.best,
-            "scores": {genotype: json_score(total) for genotype, total in found.totals.items()},
-            **_part_scores(found),
-            "seconds": {stage: round(value, 3) for stage, value in found.seconds.items()},
-            "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
-            "rank": answer and {name: held["rank"] for name, held in answer.items()},
-        },
-    )
+    if write:
+        _write_summary(path, space, dataset, settings, found, answer)
+        _draw(path, space, found.best)
     _log.info("")
     _log.info("architecture: %s", found.best)
     if pasted := space.to_paste(found.best):
         _log.info("to paste: %s", pasted)
     for cell in space.cells(found.best):
         _log.info("%s", text_drawing(cell).rstrip())
-        for suffix in PICTURES:
-            file = path / f"{cell.name.lower().replace(' ', '-')}{suffix}"
-            if not file.is_file():
-                save_drawing(cell, file)
     _log.info("")
     _log.info("%12s  %5s  network", "score", "found")
     # usable scores first: the best, the others, then what is never chosen
@@ -118,6 +107,36 @@ def report(
         _log.info("%s took %s", stage, in_words(value))
     pictures = ", ".join(sorted(p.name for p in path.iterdir() if p.suffix in PICTURES))
     _log.info("in the run folder: %s, %s, %s, %s, %s, tensorboard/", POOL, BEST, SUMMARY, pictures, LOG)
+
+
+def _write_summary(
+    path: Path, space: Space, dataset: str, settings: SearchSettings, found: Found, answer: Answer | None
+) -> None:
+    write_json(
+        path / SUMMARY,
+        {
+            "search_space": space.name,
+            "dataset": dataset,
+            "seed": settings.seed,
+            **settings.proxies,
+            "edge_decision": settings.as_written().get("edge_decision"),
+            "genotype": found.best,
+            "scores": {genotype: json_score(total) for genotype, total in found.totals.items()},
+            **_part_scores(found),
+            "seconds": {stage: round(value, 3) for stage, value in found.seconds.items()},
+            "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
+            "rank": answer and {name: held["rank"] for name, held in answer.items()},
+        },
+    )
+
+
+def _draw(path: Path, space: Space, genotype: str) -> None:
+    """The drawings that are missing."""
+    for cell in space.cells(genotype):
+        for suffix in PICTURES:
+            file = path / f"{cell.name.lower().replace(' ', '-')}{suffix}"
+            if not file.is_file():
+                save_drawing(cell, file)
 
 
 def _part_scores(found: Found) -> dict[str, Any]:

@@ -16,12 +16,23 @@ from foresight_ext.images.batches import Images
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.watching import Unusable, watched
+from foresight_ext.randomness import seeded
 from foresight_ext.runs.board import tensorboard
-from foresight_ext.runs.folder import Place, compare_settings
+from foresight_ext.runs.config import CONFIG, compare_data, compare_settings, data_moved
+from foresight_ext.runs.folder import Place
 from foresight_ext.runs.progress import Progress, in_words
-from foresight_ext.runs.results import BEST, POOL, read_own, write_best, write_pool
+from foresight_ext.runs.results import BEST, POOL, check_pool, read_own, write_best, write_pool
 from foresight_ext.search.choosing import NoScore
-from foresight_ext.search.journal import read_decisions, read_rows, scored, told, written, written_row
+from foresight_ext.search.given import GivenPool
+from foresight_ext.search.journal import (
+    decided_mixings,
+    read_decisions,
+    read_rows,
+    scored,
+    told,
+    written,
+    written_row,
+)
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report
@@ -43,7 +54,8 @@ _log = logging.getLogger(__name__)
 class SearchRun:
     """One run of one space on the training images of a data set. `stage` is all, search or validation.
 
-    A space without validation ends with its pool.
+    A space without validation ends with its pool. A pool that the settings give is validated as it is.
+    UserError if it can't be.
     """
 
     def __init__(
@@ -65,6 +77,12 @@ class SearchRun:
         self.lookup = lookup
         self.proxy = proxy_of(settings.metrics, settings.combine)
         self._parts = tuple(part.name for part in self.proxy.parts)
+        self._given: GivenPool | None = None
+        if settings.pool is not None:
+            if self.stage in ("all", "search"):
+                told = f"--stage {self.stage} searches a pool of its own: use --stage validation"
+                raise UserError(f"--pool {settings.pool}: {told}")
+            self._given = GivenPool.read(settings.pool, space)
 
     @property
     def path(self) -> Path:
@@ -90,20 +108,35 @@ class SearchRun:
             if self.lookup.answer is None and self.lookup.no_answer:
                 missing = "no benchmark: test accuracy and rank will be missing; %s"
                 _log.info(missing, self.lookup.no_answer)
+            if self._given is not None:
+                self._tell(self._given)
             if not finished:
-                self.folder.same_data(train=self.data.described())
+                self.folder.must_write()
+            if not finished or data_moved(path, self.images.root):
+                self.folder.same_data(self.images.root, train=self.data.described())
             if finished:
                 _log.info("finished before, nothing to compute: --force would start afresh")
             return self._stages()
 
-    def compare_settings(self) -> None:
-        """UserError that shows the difference if the run in `path` has other settings."""
-        compare_settings(self.path, self.recorded(), "--stage training goes on with the run as it is")
+    def compare(self) -> None:
+        """UserError that shows the difference if the run in `path` has other settings or other images."""
+        remedy = "--stage training goes on with the run as it is"
+        compare_settings(self.path, self.recorded(), remedy)
+        if data_moved(self.path, self.images.root):
+            compare_data(self.path, self.images.root, {"train": self.data.described()}, remedy)
 
     def recorded(self) -> dict[str, Any]:
         """All that makes the result, for config.json."""
         mine = {"search_space": self.space.name, **self.images.settings(), **self.settings.as_written()}
+        if self._given is not None:
+            mine["pool_networks"] = self._given.recorded
         return {**mine, **self.space.settings()}
+
+    def _tell(self, given: GivenPool) -> None:
+        _log.info("the pool: %s of %s", _counted(len(given.genotypes), "network"), self.settings.pool)
+        if given.dataset and given.dataset.lower() != self.images.dataset:
+            what = "the pool was searched on %s, and is validated on %s"
+            _log.info(what, given.dataset, self.images.dataset)
 
     def _check(self) -> None:
         for part in self.proxy.parts:
@@ -113,12 +146,18 @@ class SearchRun:
         if self.stage == "validation":
             if not self.space.validates:
                 raise UserError(f"--stage validation: the space {self.space.name} has no validation")
-            if self.place.force:
-                raise UserError(
-                    "--force deletes the pool that --stage validation needs: leave one of them out"
-                )
-            if not (self.path / POOL).is_file():
-                raise UserError(f"--stage validation: {self.path} has no {POOL}: run --stage search first")
+            if self._given is None:
+                self._check_pool_there()
+
+    def _check_pool_there(self) -> None:
+        pool = self.path / POOL
+        if self.place.force:
+            raise UserError("--force deletes the pool that --stage validation needs: leave one of them out")
+        if not pool.is_file():
+            first = "run --stage search first, or give a pool by --pool FILE"
+            raise UserError(f"--stage validation: {self.path} has no {POOL}: {first}")
+        if not (self.path / CONFIG).is_file():
+            raise UserError(f"--stage validation: {pool} belongs to no run: give it by --pool {pool}")
 
     def _stages(self) -> str | None:
         pool = self._search()
@@ -127,9 +166,11 @@ class SearchRun:
             _log.info("the pool: %s", self.folder.path / POOL)
             return None
         best, sums = self._validate(pool)
-        seconds = {stage: self.folder.journal(stage).seconds for stage in ("search", "validation")}
+        stages = ("search", "validation") if self._given is None else ("validation",)
+        seconds = {stage: self.folder.journal(stage).seconds for stage in stages}
         found = Found(best, pool, combined(self.proxy, sums), sums, self._parts, seconds)
-        report(self.folder.path, self.space, self.images.dataset, self.settings, found, self.lookup)
+        into, write = self.folder.path, not self.folder.read_only
+        report(into, self.space, self.images.dataset, self.settings, found, self.lookup, write)
         return best
 
     @cached_property
@@ -146,9 +187,18 @@ class SearchRun:
 
     def _search(self) -> list[str]:
         """The pool's genotypes; computes what the journal does not hold yet."""
-        path = self.folder.path / POOL
+        path, given = self.folder.path / POOL, self._given
         if path.is_file():
-            return read_own(path)
+            there = read_own(path)
+            if given is None:
+                check_pool(path, there, self._journalled_pool(), "search.jsonl")
+            else:
+                check_pool(path, there, given.genotypes, f"--pool {self.settings.pool}")
+            return there
+        if given is not None:
+            dataset = given.dataset or self.images.dataset
+            write_pool(self.folder.path, self.space.name, dataset, given.genotypes)
+            return given.genotypes
         settings, data = self.settings, self.data
         images = self.space.search_images(len(data))
         if settings.batch_size > images:
@@ -204,6 +254,13 @@ class SearchRun:
         write_pool(self.folder.path, self.space.name, self.images.dataset, pool)
         return pool
 
+    def _journalled_pool(self) -> list[str]:
+        """The genotypes that the journal's decisions come to."""
+        with seeded(0):
+            supernet = self.space.build_supernet(2)  # its choices are the same whatever the classes
+        done = read_decisions(self.folder.journal("search"), supernet)
+        return [self.space.genotype(mixing) for mixing in decided_mixings(done, supernet)]
+
     # ---- validation ----
 
     def _validate(self, pool: list[str]) -> tuple[str, dict[str, Row]]:
@@ -215,6 +272,7 @@ class SearchRun:
         if path.is_file() and all(done.values()):
             [best] = read_own(path)
             return best, {genotype: summed(rows) for genotype, rows in done.items()}
+        self.folder.must_write()
         settings, data = self.settings, self.data
         images = min(settings.validate_rounds * settings.batch_size, len(data))
         rounds = math.ceil(images / settings.batch_size)

@@ -1,6 +1,7 @@
 """What makes the result of search and validation, apart from the space and its images."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -11,7 +12,8 @@ class SearchSettings:
     `metrics` are the names of one or more proxies, `combine` the rule that makes one of several (see
     measures.combination). `edge_decision` is the order in which edges are decided (section 4), `pool_size`
     the number of discretisations in the search stage (N), `validate_rounds` that of minibatches in the
-    validation stage (V), `batch_size` that of images in a minibatch of both.
+    validation stage (V), `batch_size` that of images in a minibatch of both. `pool` is the file of a
+    pool that is validated, instead of one that is searched.
     """
 
     seed: int = 0
@@ -21,6 +23,7 @@ class SearchSettings:
     pool_size: int = 10
     validate_rounds: int = 100
     batch_size: int = 64
+    pool: Path | None = None
 
     @property
     def proxies(self) -> dict[str, Any]:
@@ -29,11 +32,13 @@ class SearchSettings:
         return {"metrics": ",".join(self.metrics), **combine}
 
     def as_written(self) -> dict[str, Any]:
-        """The settings by the names of their options, for config.json."""
-        names = ("seed", "edge_decision", "pool_size", "validate_rounds", "batch_size")
+        """The settings by the names of their options, for config.json; not what a given pool makes idle."""
+        searched = ("edge_decision", "pool_size") if self.pool is None else ()
+        names = ("seed", *searched, "validate_rounds", "batch_size")
         return {**self.proxies, **{name: getattr(self, name) for name in names}}
 
     def run_name(self, save: str, dataset: str) -> str:
         """The name of the run's folder, which starts with `save`."""
         proxies = "-".join(self.proxies.values()).replace(",", "+")
-        return f"{save}-seed{self.seed}-{dataset}-{proxies}-{self.edge_decision}"
+        origin = self.edge_decision if self.pool is None else "pool"
+        return f"{save}-seed{self.seed}-{dataset}-{proxies}-{origin}"

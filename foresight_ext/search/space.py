@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from foresight_ext.drawing import Cell
+from foresight_ext.randomness import seeded
 from foresight_ext.supernets.supernet import Mixing, Supernet, noise_mixing
 from foresight_ext.training.spec import TrainSpec
 
@@ -38,6 +39,12 @@ class Space(ABC):
     @abstractmethod
     def build_network(self, genotype: str, classes: int) -> nn.Module:
         """The stand-alone network of a genotype, for validation; UserError if it does not parse."""
+
+    def read_genotype(self, text: str) -> str:
+        """A genotype from elsewhere, as this space writes it; UserError if it is none of this space."""
+        with seeded(0):
+            self.build_network(text, 2)
+        return text
 
     def smallest(self) -> "Space":
         """The same space with the smallest skeleton that has all its choices, for tests and first tries."""

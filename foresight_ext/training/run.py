@@ -20,7 +20,8 @@ from foresight_ext.errors import UserError
 from foresight_ext.files import write_json
 from foresight_ext.images.source import ImageSource
 from foresight_ext.randomness import global_streams_kept, seed_everything
-from foresight_ext.runs.folder import BESIDE, Place, RunFolder
+from foresight_ext.runs.config import BESIDE, data_moved
+from foresight_ext.runs.folder import Place, RunFolder
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.progress import TrainingProgress
 from foresight_ext.runs.results import RESULT, damaged, read_result
@@ -181,10 +182,16 @@ class _Training:
             self.checkpoints.find(resume)  # says that there is none, before a folder is made
         folder = self.place.open(self.job.path, self._recorded(), self.processes.why, self.remedy)
         try:
-            if finished:
+            source = self.job.images
+            if not finished:
+                folder.must_write()
+                opened = {"train": self.images.train, "test": self.images.test}
+            elif data_moved(folder.path, source.root):
+                opened = {split: source.open(split) for split in ("train", "test")}
+            else:
                 return folder, None
-            folder.same_data(train=self.images.train.described(), test=self.images.test.described())
-            return folder, self.checkpoints.start(resume)
+            folder.same_data(source.root, **{split: images.described() for split, images in opened.items()})
+            return folder, None if finished else self.checkpoints.start(resume)
         except BaseException:
             folder.close()
             raise

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from foresight_ext.drawing import Cell
+from foresight_ext.errors import UserError
 from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Mixing, softmax_mixing
-from sota.cnn.candidates import CANDIDATES, CONCAT, EDGES, INCOMING, NODES
+from sota.cnn.candidates import CANDIDATES, CELL_TYPES, CONCAT, EDGES, INCOMING, NODES
 from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
 from sota.cnn.notation import Genotype, as_pasted, format_genotype, parse_genotype
 from sota.cnn.settings import SearchSkeleton
@@ -63,6 +64,24 @@ class DartsSpace(Space):
         return NetworkCIFAR(
             parsed, self.skeleton.search_channels, self.skeleton.search_layers, classes, auxiliary=False
         )
+
+    def read_genotype(self, text: str) -> str:
+        parsed = parse_genotype(text)
+        for cell, candidates in zip(CELL_TYPES, CANDIDATES[self.name]):
+            for number, (operation, source) in enumerate(getattr(parsed, cell)):
+                node = number // 2
+                edge = next(edge for edge, other in INCOMING[node] if other == source)
+                allowed = [name for name in candidates[edge] if name != "none"]
+                if operation not in allowed:
+                    raise UserError(
+                        f"architecture '{text}': node {node} of its {cell} cell has {operation} on input "
+                        f"{source}: there {self.name} has {', '.join(allowed)}"
+                    )
+                if number % 2 and getattr(parsed, cell)[number - 1][1] == source:
+                    raise UserError(
+                        f"architecture '{text}': node {node} of its {cell} cell reads input {source} twice"
+                    )
+        return format_genotype(parsed)
 
     def to_paste(self, genotype: str) -> str:
         return as_pasted(parse_genotype(genotype))

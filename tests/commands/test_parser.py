@@ -41,6 +41,7 @@ DEFAULTS = {
     "save": "zerocostpt",
     "out": str(PROJECT_ROOT / "runs"),
     "stage": "all",
+    "pool": "none",
     "init_channels": "16",
     "cells": "5",
     "benchmark": "none",
@@ -105,7 +106,10 @@ def test_relative_paths_start_where_the_user_stands(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     options = parsed("--data", "images", "--out=../runs")
     assert options.data == tmp_path / "images"
-    assert options.out == tmp_path.parent / "runs"  # one folder is one path
+    assert options.out == tmp_path.parent / "runs"
+    (tmp_path / "far/images").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/images")
+    assert parsed("--data=link/../images").data == tmp_path / "far/images"  # `..` of where the link leads
     assert str(parsed("--out", "~/runs").out) == "/home/someone/runs"
     assert parsed().out == PROJECT_ROOT / "runs"
 

@@ -75,6 +75,23 @@ def test_a_setting_that_an_older_version_lacked_is_equal_to_none(tmp_path):
     make(tmp_path / "run", new_option=None)
 
 
+def test_each_stage_keeps_the_splits_that_it_looks_at(tmp_path):
+    train, test = {"images": 40, "digest": "a"}, {"images": 9, "digest": "b"}
+    folder = make(tmp_path / "run")
+    folder.same_data(tmp_path / "here", train=train)
+    folder.same_data(tmp_path / "there", train=train, test=test)
+    folder.same_data(None, train=train)
+    recorded = json.loads((tmp_path / "run/config.json").read_text())
+    assert recorded["data"] == {"root": None, "train": train, "test": test}
+    assert recorded["environment"] == {"cores": 2}
+    told(folder.same_data, None, train=train, test={**test, "images": 8})
+    message = told(folder.same_data, tmp_path / "here", test={**test, "digest": "c"})
+    assert message == (
+        f"{tmp_path}/run was begun on other images (test: digest b there, c now): leave --data out, or use "
+        "--save NAME for a run beside it"
+    )
+
+
 def test_force_empties_the_folder(tmp_path):
     make(tmp_path / "run")
     outside = tmp_path / "outside"

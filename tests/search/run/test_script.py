@@ -27,7 +27,7 @@ def test_the_script_works_from_any_folder_with_paths_relative_to_it(tmp_path):
     folder = tmp_path / "my runs/nas-bench-201/zerocostpt-seed0-folder-nwot-random"
     assert result.stdout.splitlines()[-1] == f"run: {folder}"
     config = read(folder, "config.json")
-    assert config["settings"]["data"] == str(tmp_path / "images")
+    assert config["other_options"]["data"] == str(tmp_path / "images")
     assert config["other_options"]["benchmark"] == str(tmp_path / "bench.csv")
     assert config["settings"]["batch_size"] == 2
     assert result.stdout.count("bench.csv' holds 1 of 15625 architectures") == 1
