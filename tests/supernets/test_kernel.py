@@ -9,6 +9,7 @@ from torch import nn
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES
 from foresight_ext.randomness import fix_noise
+from foresight_ext.supernets import kernel as kernels
 from foresight_ext.supernets.kernel import AgreementKernel, KernelNetwork, RecordedBlock, record_by_hooks
 
 # three images of four numbers: agreements 4 with oneself; 1-2: positions 2, 3; 1-3: none; 2-3: positions 0, 1
@@ -51,6 +52,23 @@ def test_equals_the_definition_in_any_memory_layout(batch):
         kernel = AgreementKernel(x, count_blocks=True)
         kernel.add(layout, relus=1, blocks=2)
         assert torch.equal(kernel.matrix(), expected)
+
+
+@pytest.mark.parametrize("whole", (True, False))
+@pytest.mark.parametrize("shape", ((24, 3, 8, 4), (256, 40), (24, 3, 5, 4), (20, 16), (16, 64)))
+def test_products_of_whole_numbers_and_of_floats_are_equal(shape, whole, monkeypatch):
+    monkeypatch.setattr(kernels, "whole_numbers_are_faster", lambda *place: whole)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    c = (x.reshape(len(x), -1) > 0).long()
+    product = kernels.pattern_product(x)
+    fits = len(x) > 16 and len(x) % 8 == 0 and x[0].numel() % 8 == 0
+    assert product.dtype == (torch.int32 if whole and fits else torch.float32)
+    assert torch.equal(product.long(), c @ c.T)
+
+
+def test_a_pytorch_without_products_of_whole_numbers_takes_floats(monkeypatch):
+    monkeypatch.delattr(torch, "_int_mm")
+    assert not kernels.whole_numbers_are_faster.__wrapped__(24, torch.device("cpu"), 1)
 
 
 class Block(RecordedBlock):
