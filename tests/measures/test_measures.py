@@ -70,8 +70,13 @@ def test_official_zico_and_swap(index):
     network = built(case)
     first, second = (minibatch(700 + case["seed"] + i, 16) for i in (0, 1))
     both = Batch(torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]))
-    assert PROXIES.get("zico").score(network, both) == pytest.approx(case["measures"]["zico"], rel=1e-4)
     assert PROXIES.get("swap").score(network, first) == case["measures_on_first_batch"]["swap"]
+    # deviations of nearly equal gradients are float32's noise, the official value's too (9e-5 of it): it is
+    # held against exact arithmetic, which is the same on every processor
+    found = PROXIES.get("zico").score(network, both)
+    exact = PROXIES.get("zico").score(network.double(), both._replace(inputs=both.inputs.double()))
+    assert exact == pytest.approx(case["measures"]["zico"], rel=1e-4)
+    assert found == pytest.approx(exact, rel=1e-4)
 
 
 # ---- answers worked out by hand
