@@ -4,6 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foresight_ext.choices.mixed import MixedNode as MixedNode
+    from foresight_ext.choices.mixed import MixedOp as MixedOp
+    from foresight_ext.choices.mixed import Zero as Zero
+    from foresight_ext.choices.supernet import fixed as fixed
+    from foresight_ext.choices.supernet import supernet_of as supernet_of
+    from foresight_ext.choices.zero_cost_pt import zero_cost_pt as zero_cost_pt
     from foresight_ext.images import DATASETS as DATASETS
     from foresight_ext.images.batches import Batch as Batch
     from foresight_ext.measures import PROXIES as PROXIES
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
 
 # public name -> the module that holds it, loaded when the name is first used: importing this is instant
 _PUBLIC = {
+    "zero_cost_pt": "choices.zero_cost_pt",
+    "MixedOp": "choices.mixed",
+    "MixedNode": "choices.mixed",
+    "Zero": "choices.mixed",
+    "supernet_of": "choices.supernet",
+    "fixed": "choices.supernet",
     "find_measures": "measures.predictive",
     "find_measures_arrays": "measures.predictive",
     "discretise": "search.discretise",

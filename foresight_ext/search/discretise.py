@@ -17,7 +17,7 @@ from foresight_ext.measures.proxy import Proxy
 from foresight_ext.randomness import mixed_seed, seeded
 from foresight_ext.search.choosing import NoScore, dropped_edges
 from foresight_ext.search.orders import ORDERS, Decision, NodeVisit, Order, Pruning, Visit
-from foresight_ext.search.scoring import edge_scores, operation_scores
+from foresight_ext.search.scoring import Allowed, edge_scores, operation_scores
 from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet, decide, drop
 
 # what is given as minibatches: of each a Batch, or a pair of images (n x C x H x W) and labels (n)
@@ -48,8 +48,8 @@ class Plan:
 class Discretisation:
     """What a supernet became. `mixing` has a one-hot row for each choice, of zeros where it was dropped.
 
-    `kept` tells the same by names (None: dropped); `decisions` are all of them with their scores, in the
-    order in which they were taken.
+    `kept` tells the same by names (None: dropped); a choice that stands in a candidate that was not kept is
+    absent. `decisions` are all of them with their scores, in the order in which they were taken.
     """
 
     mixing: Mixing
@@ -96,6 +96,7 @@ def discretise(
     seed: int = 0,
     *,
     mixing: Mixing | None = None,
+    allowed: Allowed = lambda mixing, choice, candidate: True,
     done: Sequence[Decision | Pruning] = (),
     report: Callable[[Decision | Pruning], None] = lambda decision: None,
 ) -> Discretisation:
@@ -110,6 +111,8 @@ def discretise(
         order: the order of decisions by its name, or as a Plan that was drawn before.
         seed: draws the plan, and the mixing where it is not given.
         mixing: the weights to start from; None means those of Supernet.new_mixing.
+        allowed: is asked whether a candidate of a choice (by their indices) may be kept when a mixing is
+            reached; one that may not is neither scored nor kept (its score is NaN).
         done: the first decisions, to be taken over.
         report: is told each new decision.
 
@@ -125,7 +128,8 @@ def discretise(
     if mixing is None:
         with seeded(seed):
             mixing = supernet.new_mixing()
-    return _Discretising(supernet, proxy, _numbered(batches, supernet, seed), plan, done, report).run(mixing)
+    minibatch = _numbered(batches, supernet, seed)
+    return _Discretising(supernet, proxy, minibatch, plan, allowed, done, report).run(mixing)
 
 
 class _Discretising:
@@ -137,12 +141,14 @@ class _Discretising:
         proxy: Proxy,
         minibatch: Callable[[int], Batch],
         plan: Plan,
+        allowed: Allowed,
         done: Sequence[Decision | Pruning],
         report: Callable[[Decision | Pruning], None],
     ):
         self.supernet = supernet
         self.proxy = proxy
         self.plan = plan
+        self.allowed = allowed
         self.done = done
         self.report = report
         self.decisions: list[Decision | Pruning] = []
@@ -163,6 +169,11 @@ class _Discretising:
             batch = self._next(order.step_batches)
             for number, visit in step:
                 group, score = undecided[number], partial(self._score, mixing, batch)
+                self._leave_out(mixing, group)
+                if not group or (visit is not None and visit.choice not in group):
+                    continue
+                if visit is not None and visit.candidate is not None:
+                    visit = self._allowed_visit(mixing, visit.choice, visit.candidate)
                 with self._named([visit.choice] if visit is not None else group):
                     decision = self._take(partial(order.decide, group, visit, rankings[number], score))
                 group.remove(decision.choice)
@@ -170,9 +181,23 @@ class _Discretising:
         for nodes in plan.topology_steps:
             batch = self._next(1)
             for node in nodes:
+                if not self.supernet.runs(mixing, self.supernet.nodes[node.node].choices[0]):
+                    continue
                 for choice in self._take(partial(self._prune, mixing, batch, node)).dropped:
                     mixing = drop(mixing, choice)
         return Discretisation(mixing, self._kept(mixing), self.decisions)
+
+    def _leave_out(self, mixing: Mixing, group: list[int]) -> None:
+        """Take the choices out of the undecided ones that no longer run."""
+        group[:] = [choice for choice in group if self.supernet.runs(mixing, choice)]
+
+    def _allowed_visit(self, mixing: Mixing, choice: int, drawn: int) -> Visit:
+        """The drawn candidate, or the next one, from the start again, that may be kept."""
+        candidates = len(mixing[choice])
+        for candidate in (*range(drawn, candidates), *range(drawn)):
+            if self.allowed(mixing, choice, candidate):
+                return Visit(choice, candidate)
+        raise UserError(f"{self.supernet.choices[choice].name}: none of its candidates may be kept")
 
     def _next(self, count: int) -> Callable[[int], Batch]:
         """The next `count` minibatches by their number in the step, each read when it is first scored."""
@@ -192,7 +217,7 @@ class _Discretising:
     def _score(
         self, mixing: Mixing, batch: Callable[[int], Batch], choices: Sequence[int], number: int
     ) -> dict[int, list[float]]:
-        return operation_scores(self.proxy, self.supernet, mixing, choices, batch(number))
+        return operation_scores(self.proxy, self.supernet, mixing, choices, batch(number), self.allowed)
 
     def _prune(self, mixing: Mixing, batch: Callable[[int], Batch], visit: NodeVisit) -> Pruning:
         if visit.dropped is not None:
@@ -217,7 +242,8 @@ class _Discretising:
     def _kept(self, mixing: Mixing) -> dict[str, str | None]:
         return {
             choice.name: choice.candidates[row.index(1.0)] if 1.0 in row else None
-            for choice, row in zip(self.supernet.choices, mixing)
+            for number, (choice, row) in enumerate(zip(self.supernet.choices, mixing))
+            if self.supernet.runs(mixing, number)
         }
 
 

@@ -11,6 +11,7 @@ from foresight_ext.measures.proxy import Proxy
 from foresight_ext.randomness import RandomStreams
 from foresight_ext.search.discretise import Plan, discretise, draw_plan
 from foresight_ext.search.orders import Decision, Order, Pruning
+from foresight_ext.search.scoring import Allowed
 from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Mixing
 
@@ -40,6 +41,7 @@ class PoolSearch:
         seed: int,
         batch_size: int,
         device: torch.device,
+        allowed: Allowed = lambda mixing, choice, candidate: True,
     ):
         self.space = space
         self.data = data
@@ -47,6 +49,7 @@ class PoolSearch:
         self.order = order
         self.batch_size = batch_size
         self.device = device
+        self.allowed = allowed
         self._streams = RandomStreams(seed)
         with self._streams.torch():
             self.supernet, self.mixing = space.begin(data.classes)
@@ -85,7 +88,14 @@ class PoolSearch:
         """
         batches = _Rendered(self.data, draws.batches, self.device)
         found = discretise(
-            self.supernet, self.proxy, batches, draws.plan, mixing=draws.mixing, done=done, report=report
+            self.supernet,
+            self.proxy,
+            batches,
+            draws.plan,
+            mixing=draws.mixing,
+            allowed=self.allowed,
+            done=done,
+            report=report,
         )
         return self.space.genotype(found.mixing), found.decisions
 

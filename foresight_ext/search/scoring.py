@@ -1,12 +1,16 @@
 """S(A - (e,o)): the proxy of a supernet with one candidate operation removed."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from foresight_ext.devices import exact_arithmetic
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy, check_network
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Mixing, Supernet, drop, remove
+
+# whether a choice's candidate may be kept when the mixing is reached
+Allowed = Callable[[Mixing, int, int], bool]
 
 
 def scores(
@@ -32,15 +36,24 @@ def scores(
 
 
 def operation_scores(
-    proxy: Proxy, supernet: Supernet, mixing: Mixing, choices: Sequence[int], batch: Batch
+    proxy: Proxy,
+    supernet: Supernet,
+    mixing: Mixing,
+    choices: Sequence[int],
+    batch: Batch,
+    allowed: Allowed = lambda mixing, choice, candidate: True,
 ) -> dict[int, list[float]]:
-    """For each choice, the score of its removal for every candidate; the lowest marks the one to keep."""
-    removals = [(choice, o) for choice in choices for o in range(len(mixing[choice]))]
+    """For each choice, the score of its removal for every candidate; the lowest marks the one to keep.
+
+    What is not allowed is not scored: NaN stands for it.
+    """
+    every = [(choice, o) for choice in choices for o in range(len(mixing[choice]))]
+    removals = [one for one in every if allowed(mixing, *one)]
     places = [_place(supernet, *removal) for removal in removals]
     found = scores(proxy, supernet, [remove(mixing, *removal) for removal in removals], batch, places)
-    rows: dict[int, list[float]] = {choice: [] for choice in choices}
-    for (choice, _), score in zip(removals, found):
-        rows[choice].append(score)
+    rows = {choice: [math.nan] * len(mixing[choice]) for choice in choices}
+    for (choice, candidate), score in zip(removals, found):
+        rows[choice][candidate] = score
     return rows
 
 

@@ -19,12 +19,14 @@ class Choice:
     """A place where one of several candidate operations is kept: an edge of a cell, a layer of a chain.
 
     `group` tells cell types apart (e.g. normal, reduce): one choice of each group is decided in a step. A
-    group that is decided waits for larger ones.
+    group that is decided waits for larger ones. `within` is the earlier choice (its index) and the candidate
+    in which this one stands, if it is nested: it is not decided where another candidate is kept.
     """
 
     name: str
     candidates: tuple[str, ...]
     group: str = "cell"
+    within: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,16 @@ class Supernet(nn.Module, ABC):
     def new_mixing(self) -> Mixing:
         """The mixing that a discretisation starts from, drawn from torch's global generator."""
         return noise_mixing([len(choice.candidates) for choice in self.choices])
+
+    def runs(self, mixing: Mixing, choice: int) -> bool:
+        """Whether a choice can matter: it does not stand in a candidate of weight 0."""
+        within = self.choices[choice].within
+        while within is not None:
+            outer, candidate = within
+            if not mixing[outer][candidate]:
+                return False
+            within = self.choices[outer].within
+        return True
 
     def effective(self, mixing: Mixing) -> Mixing:
         """The mixing with weights that cannot matter set to 0: equal results need one evaluation."""
