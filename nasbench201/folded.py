@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from foresight_ext.functional import added, of_kind
 from foresight_ext.supernets.folding import Folded
 from foresight_ext.supernets.kernel import AgreementKernel
+from foresight_ext.supernets.pooling import average_pool
 from foresight_ext.supernets.sharing import Activation, Forward, Step, run_shared
 from foresight_ext.supernets.supernet import Mixing
 from nasbench201.genotype import EDGES, INCOMING, OPERATIONS
@@ -201,18 +202,9 @@ def _sum(
 
 
 def _average_pool(terms: list[tuple[float, Tensor]]) -> Tensor:
-    """3x3 average pooling of the weighted sum of tensors, stride 1; the padding is no part of the mean.
-
-    A depthwise convolution is several times faster than avg_pool2d on channels-last images, and has the
-    largest weight in it; where the window sticks out it holds 6 pixels, not 9, and 4 in the corners.
-    """
+    """3x3 average pooling of the weighted sum of tensors, stride 1."""
     (largest, x), *others = sorted(terms, key=lambda term: -term[0])
     for index, (weight, value) in enumerate(others):
         share = weight / largest
         x = x.add_(value, alpha=share) if index else torch.add(x, value, alpha=share)
-    if min(x.shape[2:]) < 2:
-        return F.avg_pool2d(x, 3, 1, padding=1, count_include_pad=False).mul_(largest)
-    out = F.conv2d(x, x.new_full((x.shape[1], 1, 3, 3), largest / 9), padding=1, groups=x.shape[1])
-    for border in (out[:, :, 0], out[:, :, -1], out[..., 0], out[..., -1]):
-        border.mul_(9 / 6)
-    return out
+    return average_pool(x, largest)

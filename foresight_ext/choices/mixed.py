@@ -30,6 +30,8 @@ class MixedOp(nn.Module):
         choice: the decision that this place belongs to; None means one of its own, called by the place.
             Several places of one choice are decided together; each has weights of its own.
         group: choices of several groups (cell types) are decided side by side, one of each in a step.
+        removed_see_zeros: whether candidates of weight 0 run on zeros and add nothing (on NAS-Bench-Macro
+            and NAS-Bench-201 their ReLUs count), in place of not running.
 
     Raises:
         UserError: no candidates, a name that can't stand in a genotype, a candidate that is no module, or
@@ -41,6 +43,7 @@ class MixedOp(nn.Module):
         candidates: Mapping[str, Candidate] | Sequence[Candidate],
         choice: str | None = None,
         group: str = "network",
+        removed_see_zeros: bool = False,
     ):
         super().__init__()
         if not isinstance(candidates, Mapping):
@@ -55,6 +58,7 @@ class MixedOp(nn.Module):
                 )
         self.choice = choice
         self.group = group
+        self.removed_see_zeros = removed_see_zeros
         self.names = tuple(candidates)
         self.candidates = nn.ModuleList(_made(where, *one) for one in candidates.items())
         if len(set(self.candidates)) < len(self.names):
@@ -71,9 +75,11 @@ class MixedOp(nn.Module):
                 term = candidate(*inputs, **named)
                 term = term if weight == 1 else weight * term
                 total = term if total is None else total + term
-        return self._nothing(inputs, named) if total is None else total
+            elif self.removed_see_zeros:
+                candidate(*map(_zeros, inputs), **{name: _zeros(one) for name, one in named.items()})
+        return self.nothing(inputs, named) if total is None else total
 
-    def _nothing(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+    def nothing(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
         """Zeros of the shape that the candidates give, none of which runs."""
         tensors = [one for one in (*inputs, *named.values()) if isinstance(one, Tensor)]
         key = tuple(one.shape for one in tensors)
@@ -88,7 +94,8 @@ class MixedOp(nn.Module):
                 return one.to("meta") if isinstance(one, Tensor) else one
 
             arguments = {name: moved(one) for name, one in named.items()}
-            shaped = torch.func.functional_call(twin, meta, tuple(map(moved, inputs)), arguments)
+            with torch._C.DisableTorchFunction():  # nor whoever watches functions
+                shaped = torch.func.functional_call(twin, meta, tuple(map(moved, inputs)), arguments)
             self._shapes[key] = shaped.shape
         return tensors[0].new_zeros(self._shapes[key])
 
@@ -145,6 +152,10 @@ class Zero(nn.Module):
 
     def extra_repr(self) -> str:
         return f"channels={self.channels}, stride={self.stride}"
+
+
+def _zeros(one: Any) -> Any:
+    return torch.zeros_like(one) if isinstance(one, Tensor) else one
 
 
 def _made(where: str, name: str, candidate: Candidate) -> nn.Module:

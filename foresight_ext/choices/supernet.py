@@ -1,18 +1,27 @@
 """The supernet that a network with MixedOps is, and the stand-alone network that a genotype leaves of it."""
 
 import copy
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
+from foresight_ext.choices.fast import Form
 from foresight_ext.choices.genotype import Genotype, checked
 from foresight_ext.choices.mixed import MixedNode, MixedOp, Zero
 from foresight_ext.choices.mixed import Node as KeptNode
+from foresight_ext.choices.tracing import Untraceable
 from foresight_ext.errors import UserError
-from foresight_ext.functional import only_logits
+from foresight_ext.functional import mode, only_logits
+from foresight_ext.supernets.kernel import AgreementKernel
 from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet
+
+_log = logging.getLogger(__name__)
+# no part of a supernet, whose copies are others
+_FORMS: "WeakKeyDictionary[NetworkSupernet, Form | None]" = WeakKeyDictionary()
 
 
 class NetworkSupernet(Supernet):
@@ -30,6 +39,9 @@ class NetworkSupernet(Supernet):
         self.choices, self.nodes = found.choices, found.nodes
         self.softmax = softmax
         self.operations = found.operations
+        self._numbers: dict[nn.Module, int] = {
+            one: number for number, several in enumerate(found.operations) for one in several
+        }
         self._adds = tuple(
             tuple(float(not isinstance(one, Zero)) for one in operations[0].candidates)
             for operations in self.operations
@@ -51,6 +63,26 @@ class NetworkSupernet(Supernet):
         finally:
             for one, row in before:
                 one.row = row
+
+    def kernels(
+        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
+    ) -> list[AgreementKernel]:
+        form = self._form()
+        if form is None:
+            return super().kernels(x, mixings, new_kernel)
+        with mode(self.network, False):
+            return form.kernels(x, mixings, new_kernel)
+
+    def _form(self) -> Form | None:
+        """The fast form; None if the network has none, which is said once."""
+        if self not in _FORMS:
+            try:
+                with mode(self.network, False):
+                    _FORMS[self] = Form(self.network, self._numbers)
+            except Untraceable as why:
+                _log.warning("the network is scored in the plain form, exactly but slower: %s", why)
+                _FORMS[self] = None
+        return _FORMS[self]
 
     def new_mixing(self) -> Mixing:
         if self.softmax:

@@ -14,8 +14,8 @@ from foresight_ext.errors import UserError, reason
 from foresight_ext.functional import LAYERS, hooks, logits, only_logits, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.layers import LayerProxy, Loss
-from foresight_ext.measures.patterns import RELUS
-from foresight_ext.measures.proxy import Proxy
+from foresight_ext.measures.proxy import Proxy, no_relu
+from foresight_ext.supernets.relus import relus_seen
 
 # proxies that feed images of a size of their own
 _OTHER_SIZES = ("meco", "linear_regions")
@@ -84,7 +84,7 @@ class _Watch:
         network = self._network
         handles = [network.register_forward_pre_hook(self._begin), network.register_forward_hook(self._end)]
         try:
-            with hooks(network, LAYERS, self._layer, before=True), hooks(network, RELUS, self._relu):
+            with hooks(network, LAYERS, self._layer, before=True), relus_seen(network, self._relu):
                 yield
         finally:
             for handle in handles:
@@ -110,7 +110,7 @@ class _Watch:
         if self._with_gradients and not torch.is_grad_enabled():
             self._cut = module
 
-    def _relu(self, module: nn.Module, inputs: object, output: object) -> None:
+    def _relu(self, x: Tensor) -> None:
         self._any_relu = True
 
     def _check_labels(self, output: Tensor) -> None:
@@ -144,7 +144,7 @@ class _Watch:
     def unseen(self) -> str | None:
         """What the proxy looks at and has not seen, as a line (a KernelNetwork does not run)."""
         if self._proxy.needs_relus and self._ran and not self._any_relu:
-            return f"{self._proxy.name} looks at nn.ReLU and nn.ReLU6 modules: none of the network's has run"
+            return no_relu(self._proxy)
         return None
 
     def _named(self, layer: nn.Module) -> str:

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.functional import hooks, logits, mode, own_state
+from foresight_ext.functional import logits, mode, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.images.tiny_images import tiny_images
-from foresight_ext.measures.patterns import RELUS, distinct, fires, pack, unless_nan
+from foresight_ext.measures.patterns import distinct, fires, pack, unless_nan
 from foresight_ext.measures.proxy import Proxy
+from foresight_ext.supernets.relus import relus_seen
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
 _BATCH_SIZE = 1000
@@ -53,10 +54,10 @@ def _count(network: nn.Module, tiny: Tensor) -> float:
     patterns: list[np.ndarray] = []
     outputs: list[Tensor] = []
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        words.append(pack(fires(output).T))
+    def record(x: Tensor) -> None:
+        words.append(pack(fires(x).T))
 
-    with mode(network, False), hooks(network, RELUS, record):
+    with mode(network, False), relus_seen(network, record):
         for images in tiny.split(_BATCH_SIZE):
             words[:] = [np.zeros((1, len(images)), dtype=np.uint64)]  # without ReLUs there is one region
             # NaN does not fire, so that its patterns would count as those of numbers

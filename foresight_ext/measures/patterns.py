@@ -5,9 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-
-RELUS = (nn.ReLU, nn.ReLU6)
+from torch import Tensor
 
 
 def fires(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from foresight_ext.images.batches import Batch, checked_pair, recycled
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.explaining import check_given, explained, weights_left_out
 from foresight_ext.measures.layers import LayerProxy, Loss, total
-from foresight_ext.measures.proxy import Proxy, check_network, network_score
+from foresight_ext.measures.proxy import Proxy, network_score
 from foresight_ext.measures.zico import ZiCo
 
 _log = logging.getLogger(__name__)
@@ -123,7 +123,6 @@ def _say_what_is_left_out(proxies: Mapping[str, Proxy], network: nn.Module) -> N
 
 
 def _value(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: Loss) -> Value:
-    check_network(proxy, network)
     # modules that attention's fast form or compiled code would pass by are to be seen
     with explained(proxy, network, batch, loss), attention_in_parts(), _uncompiled(network):
         return _in_memory(name, proxy, network, batch, loss)

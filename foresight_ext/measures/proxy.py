@@ -8,7 +8,7 @@ from torch import nn
 from foresight_ext.devices import exact_arithmetic
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.patterns import RELUS
+from foresight_ext.supernets.relus import has_relus
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
 # whether a proxy that is made of others has it: where one of them does
@@ -19,8 +19,8 @@ class Proxy(ABC):
     """Scores an untrained network on a minibatch. `source` names the paper it comes from.
 
     `name` is what `--metrics` knows it by. `needs_labels`, `needs_gradients` and `needs_double` say what it
-    costs: the minibatch's targets, a backward pass, float64; `needs_relus` that it looks at nn.ReLU and
-    nn.ReLU6 modules and nothing else; `least_images` how large a minibatch must be.
+    costs: the minibatch's targets, a backward pass, float64; `needs_relus` that it looks at what ReLUs read
+    and nothing else; `least_images` how large a minibatch must be.
     """
 
     name: str
@@ -64,17 +64,19 @@ class Proxy(ABC):
         self.least_images = max(other.least_images for other in others)
 
 
-def check_network(proxy: Proxy, network: nn.Module) -> None:
+def check_network(proxy: Proxy, network: nn.Module, batch: Batch) -> None:
     """UserError if the proxy would see nothing of the network."""
-    if proxy.needs_relus and not any(isinstance(module, RELUS) for module in network.modules()):
-        raise UserError(
-            f"{proxy.name} looks at nn.ReLU and nn.ReLU6 modules: this network has none (functions such as "
-            "F.relu do not count)"
-        )
+    if proxy.needs_relus and not has_relus(network, batch.inputs[:2]):
+        raise UserError(no_relu(proxy))
+
+
+def no_relu(proxy: Proxy) -> str:
+    """What is said of a proxy that has seen no ReLU."""
+    return f"{proxy.name} looks at what ReLUs read (nn.ReLU, nn.ReLU6, F.relu): none of the network's has run"
 
 
 def network_score(proxy: Proxy, network: nn.Module, batch: Batch) -> float:
     """The proxy of one network as it is, computed exactly on every device."""
-    check_network(proxy, network)
+    check_network(proxy, network, batch)
     with exact_arithmetic():
         return proxy.score(network, batch)

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from foresight_ext.functional import hooks, logits, own_state
+from foresight_ext.functional import logits, own_state
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.patterns import RELUS, distinct, fires, pack, unless_nan
+from foresight_ext.measures.patterns import distinct, fires, pack, unless_nan
 from foresight_ext.measures.proxy import Proxy
+from foresight_ext.supernets.relus import relus_seen
 
 
 class Swap(Proxy):
@@ -25,10 +26,10 @@ class Swap(Proxy):
     def score(self, network: nn.Module, batch: Batch) -> float:
         patterns: list[np.ndarray] = []
 
-        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            patterns.append(distinct([pack(fires(output))]))
+        def record(x: Tensor) -> None:
+            patterns.append(distinct([pack(fires(x))]))
 
-        with hooks(network, RELUS, record):
+        with relus_seen(network, record):
             output = logits(network, own_state(network), batch.inputs)
         if not patterns:
             return 0.0

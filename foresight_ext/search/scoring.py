@@ -7,7 +7,7 @@ from foresight_ext.devices import exact_arithmetic
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy, check_network
 from foresight_ext.randomness import fix_noise
-from foresight_ext.supernets.supernet import Mixing, Supernet, drop, remove
+from foresight_ext.supernets.supernet import Masked, Mixing, Supernet, drop, remove
 
 # whether a choice's candidate may be kept when the mixing is reached
 Allowed = Callable[[Mixing, int, int], bool]
@@ -21,7 +21,7 @@ def scores(
     `places` say what each is the score of, for parts that look at their scores.
     """
     for part in proxy.parts:
-        check_network(part, supernet)
+        check_network(part, Masked(supernet, mixings[0]), batch)
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))

@@ -3,13 +3,15 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from foresight_ext.functional import hooks, mode
+from foresight_ext.supernets.relus import relus_seen
 
 # below this batch size one square product is as fast as its two halves and the corner
 _SPLIT_FROM = 128
@@ -39,6 +41,20 @@ class AgreementKernel:
         copy._broken = self._broken
         copy._both.copy_(self._both)
         return copy
+
+    def empty(self) -> "AgreementKernel":
+        """A kernel of the same kind that has recorded nothing."""
+        return AgreementKernel(self._both, self.count_blocks)
+
+    def include(self, other: "AgreementKernel") -> None:
+        """Record what another kernel has recorded."""
+        self._both.add_(other._both)
+        self._constant += other._constant
+
+    @property
+    def size(self) -> int:
+        """How many numbers an image have been recorded."""
+        return self._constant
 
     def add(self, x: Tensor, relus: int, blocks: int = 0) -> None:
         """Record x (B x ...) as the input of so many ReLUs and of so many blocks."""
@@ -142,18 +158,27 @@ class KernelNetwork(nn.Module, ABC):
         """The kernel on the images x (B x C x H x W) in evaluation mode: what record_by_hooks records."""
 
 
+@contextmanager
+def recorded(module: nn.Module, kernel: AgreementKernel) -> Iterator[None]:
+    """Record what the ReLUs and RecordedBlocks of a module read that runs while this is entered."""
+
+    def block(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        kernel.add(inputs[0], relus=0, blocks=1)
+
+    with (
+        hooks(module, RecordedBlock, block, before=True),
+        relus_seen(module, lambda x: kernel.add(x, relus=1)),
+    ):
+        yield
+
+
 def record_by_hooks(network: nn.Module, x: Tensor, kernel: AgreementKernel) -> None:
     """Run any network in evaluation mode and record what its ReLUs and RecordedBlocks read.
 
     The network comes back as it was.
     """
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        is_block = isinstance(module, RecordedBlock)
-        kernel.add(inputs[0], relus=int(not is_block), blocks=int(is_block))
-
-    kinds = (nn.ReLU, nn.ReLU6, RecordedBlock)
-    with torch.no_grad(), mode(network, False), hooks(network, kinds, record, before=True):
+    with torch.no_grad(), mode(network, False), recorded(network, kernel):
         result = network(x)
     if isinstance(result, Tensor):
         kernel.end(result)

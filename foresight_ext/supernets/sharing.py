@@ -19,15 +19,17 @@ class Activation:
     """A tensor (B x C x H x W) with what its readers derive from it, each computed once.
 
     Copies share the tensor and its pattern product, which is small; what else they derive is their own, and
-    is freed with them.
+    is freed with them. `owned`: nothing else holds the tensor, so that its one reader may change it.
     """
 
-    def __init__(self, value: Tensor):
+    def __init__(self, value: Tensor, owned: bool = False):
         self.value = value
+        self.owned = owned
         self._derived: dict[Hashable, Tensor] = {}
         self._product: list[Tensor] = []  # of all copies: of one tensor, once it is known
 
     def copy(self) -> "Activation":
+        self.owned = False
         copy = Activation(self.value)
         copy._product = self._product
         return copy
@@ -88,6 +90,9 @@ class Step(ABC, Generic[State]):
         """The part of the mixing that the step depends on."""
         return None
 
+    def share(self, state: State, mixings: Sequence[Mixing]) -> None:  # noqa: B027 (most have nothing to)
+        """Compute what several of these mixings need, of which no two read the same, before they part."""
+
     @abstractmethod
     def run(self, state: State, mixing: Mixing) -> None:
         """Take the step, changing the state."""
@@ -109,6 +114,7 @@ def run_shared(
                 readers.setdefault(steps[index].reads(mixings[number]), []).append(number)
             first, *others = readers.values()
             if others:
+                steps[index].share(state, [mixings[numbers[0]] for numbers in readers.values()])
                 # the rest waits with tensors that nothing was derived from
                 rest = [number for number in group if number not in first]
                 waiting.append((index, rest, state.fork()))
