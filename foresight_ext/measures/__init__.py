@@ -18,12 +18,12 @@ if TYPE_CHECKING:  # PyTorch is imported when a proxy is first asked for: --help
 # better, no row twice) to the networks' scores
 COMBINATIONS: "Registry[Callable[[np.ndarray], np.ndarray]]" = Registry("combination")
 COMBINATIONS.declare("rank", f"{__name__}.combination:rank", "each ranks the networks, and ranks are added")
-COMBINATIONS.declare("log_rank", f"{__name__}.combination:log_rank", "logarithms of ranks are added")
 COMBINATIONS.declare(
     "vote",
     f"{__name__}.combination:vote",
     "how many other networks are beaten, less how many beat it, by majority",
 )
+COMBINATIONS.declare("log_rank", f"{__name__}.combination:log_rank", "logarithms of ranks are added")
 
 PROXIES: "Registry[Proxy]" = Registry("proxy")
 
