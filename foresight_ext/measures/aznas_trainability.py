@@ -20,7 +20,8 @@ class Trainability(Proxy):
 
     The maps are those of stem and cells (stages.py). Random signs g in place of the later map's gradient
     become h at the earlier map; s is the largest singular value of h^T g by the number of positions. Where
-    the later map is smaller, h is unshuffled to its size. Minus infinity if h is g, as for a cell that
+    the later map is smaller, h is unshuffled to its size, after a row and a column of zeros where that is
+    half of an odd one. Minus infinity if h is g, as for a cell that
     passes on its input. Weights and images are drawn anew (redrawing.py). No labels; training mode; one
     forward and one backward pass, the memory of training; h^T g in float64.
     """
@@ -55,10 +56,13 @@ class Trainability(Proxy):
 def _passed(back: Tensor, signs: Tensor) -> Tensor:
     """The value of a pair."""
     identity = (back == signs).all().cpu() if back.shape == signs.shape else torch.tensor(False, device="cpu")
-    factor = back.shape[-1] // signs.shape[-1]
-    if back.shape[2:] != (factor * signs.shape[2], factor * signs.shape[3]):
-        sizes = " and ".join(f"{one.shape[2]} x {one.shape[3]}" for one in (back, signs))
-        raise UserError(f"aznas needs feature maps whose sizes are the next one's or multiples: {sizes}")
+    before, after = back.shape[2:], signs.shape[2:]
+    factor = -(-before[0] // after[0])
+    if any(-(-length // factor) != shorter for length, shorter in zip(before, after)):
+        sizes = " and ".join(f"{height} x {width}" for height, width in (before, after))
+        raise UserError(f"aznas needs feature maps whose sizes are parts of the ones before: {sizes} are not")
+    missing = [factor * shorter - length for length, shorter in zip(before, after)]
+    back = F.pad(back, (0, missing[1], 0, missing[0]))  # where the size is odd
     rows, columns = (
         one.movedim(1, -1).flatten(0, 2).double() for one in (F.pixel_unshuffle(back, factor), signs)
     )

@@ -12,22 +12,25 @@ from foresight_ext.functional import Weights, hooks, logits, mode
 def stem_and_cells(network: nn.Module) -> list[nn.Module]:
     """The `stem` and the `cells` (a ModuleList) of the first module that has both.
 
-    A network without them is taken apart once, into its own parts, those of lists one by one.
+    A network without them is taken apart once, into its own parts, those of lists and of sequences of larger
+    parts one by one.
     """
     for module in network.modules():
         stem, cells = getattr(module, "stem", None), getattr(module, "cells", None)
         if isinstance(stem, nn.Module) and isinstance(cells, nn.ModuleList):
             return [stem, *cells]
     parts = _parts(network)
-    while len(parts) == 1 and _parts(parts[0]):  # what only wraps another
+    while len(parts) == 1 and any(parts[0].children()):  # what only wraps another
         parts = _parts(parts[0])
     return parts
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:
-    found = []
+    found: list[nn.Module] = []
     for child in module.children():
-        found.extend(_parts(child) if isinstance(child, (nn.ModuleList, nn.ModuleDict)) else [child])
+        larger = isinstance(child, nn.Sequential) and any(any(one.children()) for one in child)
+        listed = larger or isinstance(child, (nn.ModuleList, nn.ModuleDict))
+        found.extend(_parts(child) if listed else [child])
     return found
 
 

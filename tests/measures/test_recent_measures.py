@@ -397,6 +397,8 @@ def test_stem_and_cells():
     listed = nn.Module()
     listed.layers, listed.head = nn.ModuleList([nn.ReLU(), nn.ModuleList([nn.Tanh()])]), nn.Linear(2, 2)
     assert stem_and_cells(listed) == [listed.layers[0], listed.layers[1][0], listed.head]
+    blocks = [nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()), nn.Identity()]
+    assert stem_and_cells(nn.Sequential(nn.Sequential(*blocks), nn.Flatten()))[:2] == blocks
 
 
 @pytest.mark.parametrize("make, size", [(NetworkCIFAR, 16), (NetworkImageNet, 64)])
@@ -424,5 +426,8 @@ def test_aznas_needs_feature_maps(name, network, told):
 
 def test_trainability_needs_sizes_that_divide():
     network = nn.Sequential(Scaled(1), nn.Conv2d(3, 4, 3), nn.Flatten())
-    with pytest.raises(UserError, match="are the next one's or multiples: 16 x 16 and 14 x 14"):
+    with pytest.raises(UserError, match="sizes are parts of the ones before: 16 x 16 and 14 x 14 are not"):
         part("trainability", network, minibatch(0, 4))
+    # what halves an odd size passes
+    network[1] = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+    assert part("trainability", network, minibatch(0, 4, 7)) < 0
