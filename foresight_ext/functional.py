@@ -169,11 +169,21 @@ def hooks(network: nn.Module, kinds: Any, hook: Callable[..., Any], before: bool
             handle.remove()
 
 
-def gradients(value: Tensor, weights: list[Tensor], create_graph: bool = False) -> list[Tensor]:
-    """d value / d weight, of its shape, of a number for each weight; zeros where it does not depend on it."""
+def gradients(
+    value: Tensor, weights: list[Tensor], create_graph: bool = False, again: bool = False
+) -> list[Tensor]:
+    """d value / d weight, of its shape, of a number for each weight; zeros where it does not depend on it.
+
+    `again`: there will be gradients of another number that the same forward pass gave.
+    """
     if not value.requires_grad:  # e.g. the network's operations put noise in place of their inputs
         return [torch.zeros_like(weight) for weight in weights]
-    return list(torch.autograd.grad(value, weights, create_graph=create_graph, materialize_grads=True))
+    keep = create_graph or again
+    return list(
+        torch.autograd.grad(
+            value, weights, retain_graph=keep, create_graph=create_graph, materialize_grads=True
+        )
+    )
 
 
 def of_kind(kind: type[Kind], modules: Iterable[nn.Module]) -> list[Kind]:

@@ -7,6 +7,7 @@ import argparse
 import csv
 import io
 import logging
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -24,13 +25,14 @@ from foresight_ext.commands.options import (
     images_of,
     place_of,
 )
-from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
+from foresight_ext.commands.parser import Parser, console_log, entry_point, user_path, whole_number
 from foresight_ext.files import write_json, write_text
 from foresight_ext.runs.config import data_moved
 from foresight_ext.runs.folder import RunFolder
 from foresight_ext.runs.journal import Journal, json_score
 from foresight_ext.runs.progress import Progress
 from nasbench201.benchmark import DATA_FOLDER, Benchmark, add_benchmark_option, find_benchmark
+from nasbench201.comparing import Published
 from nasbench201.genotype import SPACE_SIZE
 from nasbench201.scoring import Result, ScoringSettings, Task, correlations, minibatch, results, sampled
 from nasbench201.train import add_skeleton_options, skeleton_of
@@ -38,7 +40,7 @@ from nasbench201.train import add_skeleton_options, skeleton_of
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.measures.proxy import Proxy
 
-CSV, CORRELATIONS = "scores.csv", "correlations.json"
+CSV, CORRELATIONS, COMPARED = "scores.csv", "correlations.json", "compared.json"
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +70,9 @@ class _Scoring:
         device, why = compute.choose()
         architectures = sampled(settings.seed, options.sample or SPACE_SIZE)
         accuracies = _accuracies(options, architectures)
+        published = None
+        if options.compare is not None:
+            published = Published.open(options.compare, [proxy.name for proxy in self.asked], architectures)
         name = f"{place.save}-seed{settings.seed}-{settings.images.dataset}"
         path = place.out / "nas-bench-201-scores" / name
         load = cache(lambda: minibatch(settings, device))
@@ -96,6 +101,8 @@ class _Scoring:
             else:
                 _log.info("scored before, nothing to compute: --force would start afresh")
             self._report(folder, architectures, scores, seconds, accuracies)
+            if published is not None:
+                self._compare(folder, published, architectures, scores, accuracies or {})
         print(f"run: {path}")
 
     def _compute(
@@ -150,6 +157,38 @@ class _Scoring:
         if not folder.read_only:
             told = {"networks": len(architectures), "correlations": content, "seconds_each": each}
             write_json(folder.path / CORRELATIONS, told)
+
+    def _compare(
+        self,
+        folder: RunFolder,
+        published: Published,
+        architectures: list[str],
+        scores: Scores,
+        accuracies: dict[str, list[float]],
+    ) -> None:
+        """Tell how our scores go together with published ones, and both with the accuracies."""
+        content = {}
+        _log.info("compared with %s: Spearman, on the networks that it holds", published.path)
+        titles = "".join(f"{name + ' ours':>21}{'theirs':>9}" for name in accuracies)
+        _log.info("%-20s%10s%9s%s", "proxy", "networks", "both", titles)
+        for proxy in self.asked:
+            found = published.scores.get(proxy.name, {})
+            held = [number for number, one in enumerate(architectures) if one in found]
+            ours = _column(proxy, [architectures[number] for number in held], scores)
+            pairs = [(number, score) for number, score in zip(held, ours) if score < math.inf]
+            ours = [score for _, score in pairs]
+            theirs = [proxy.signed(found[architectures[number]]) for number, _ in pairs]
+            told: dict[str, float | None] = {"both": correlations(ours, theirs)["spearman"]}
+            for dataset, column in accuracies.items():
+                some = [column[number] for number, _ in pairs]
+                told[f"{dataset} ours"] = correlations(ours, some)["spearman"]
+                told[f"{dataset} theirs"] = correlations(theirs, some)["spearman"]
+            content[proxy.name] = {"networks": len(pairs), **told}
+            widths = [9, *[21, 9] * len(accuracies)]
+            cells = "".join(f"{_shown(one):>{width}}" for one, width in zip(told.values(), widths))
+            _log.info("%-20s%10d%s", proxy.name, len(pairs), cells)
+        if not folder.read_only:
+            write_json(folder.path / COMPARED, {"with": str(published.path), "spearman": content})
 
 
 def _column(proxy: "Proxy", architectures: Sequence[str], scores: Scores) -> list[float]:
@@ -208,6 +247,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.option("--batch_size", type=whole_number(2), default=64, help="images in the minibatch")
     parser.option("--processes", type=whole_number(1), default=1, help="worker processes that share the work")
+    parser.option(
+        "--compare",
+        type=user_path,
+        default=None,
+        metavar="FILE",
+        help="a CSV of published scores, such as NAS-Bench-Suite-Zero's, to compare ours with",
+    )
     add_skeleton_options(parser)
     add_benchmark_option(parser)
     return parser.parse_args(argv)

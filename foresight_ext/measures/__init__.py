@@ -23,6 +23,7 @@ COMBINATIONS.declare(
     f"{__name__}.combination:vote",
     "how many other networks are beaten, less how many beat it, by majority",
 )
+COMBINATIONS.declare("log_rank", f"{__name__}.combination:log_rank", "logarithms of ranks are added")
 
 PROXIES: "Registry[Proxy]" = Registry("proxy")
 
@@ -45,6 +46,19 @@ for _name, _line in {
     "zico": "mean by deviation of gradients over two half batches",
     "meco": "smallest eigenvalues of the channels' correlations, one random image",
     "swap": "sign patterns of all neurons over the images",
+    "aznas": "expressivity, progressivity, trainability and complexity, logarithms of ranks added",
+    "aznas_expressivity": "in how many directions features spread, a part of aznas",
+    "aznas_progressivity": "how much cells add to these directions, a part of aznas",
+    "aznas_trainability": "how well cells pass gradients back, a part of aznas",
+    "aznas_complexity": "multiply-adds with those of biases, a part of aznas",
+    "vkdnw": "aznas with vkdnw_entropy as a fifth part",
+    "vkdnw_single": "parameter tensors plus vkdnw_entropy",
+    "vkdnw_entropy": "how even the eigenvalues of the Fisher information are",
+    "gradsign": "how much images agree on the signs of the weights' gradients",
+    "epsinas": "how differently two constants as weights make the network see images",
+    "near": "effective rank of all layers' and activations' outputs",
+    "meco_opt": "meco on one image, of eight channels of every module's output",
+    "swap_reg": "swap on feature maps, times how near the size is to a wished one",
     "params": "parameters, a baseline",
     "flops": "multiply-adds, a baseline",
 }.items():

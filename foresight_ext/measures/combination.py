@@ -62,6 +62,17 @@ def rank(table: np.ndarray) -> np.ndarray:
     return rankdata(table, method="dense", axis=0).sum(axis=1, dtype=np.float64)
 
 
+def log_rank(table: np.ndarray) -> np.ndarray:
+    """Sum over the proxies of log(place / L) of L networks: 1 for the lowest, equal ones share the mean.
+
+    Source: AZ-NAS (Lee & Ham 2024): one bad place costs more than by `rank`, and two good ones cannot make
+    up for it.
+    """
+    places = rankdata(table, method="average", axis=0) / len(table) if len(table) else table
+    # the exact sum, so that the order of the proxies makes no difference
+    return np.array([math.fsum(row) for row in np.log(places)])
+
+
 def vote(table: np.ndarray) -> np.ndarray:
     """How many other networks a network beats, less how many beat it, by majority of the proxies (Copeland).
 

@@ -33,12 +33,10 @@ class MeCo(Proxy):
         image = torch.randn(1, batch.inputs.shape[1], _SIDE, _SIDE, generator=draw, device="cpu")
         # by feature map; what an operation in place makes of one is another
         smallest: dict[tuple[Tensor, int], Tensor] = {}
-
-        parametrised = [module for module in network.modules() if isinstance(module, ParametrizationList)]
-        making_weights = {module for one in parametrised for module in one.modules()}
+        not_seen = making_weights(network)
 
         def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if module in making_weights or not isinstance(output, Tensor) or output.dim() != 4:
+            if module in not_seen or not isinstance(output, Tensor) or output.dim() != 4:
                 return
             if output.is_inference():
                 raise UserError(
@@ -46,9 +44,7 @@ class MeCo(Proxy):
                 )
             key = (output, output._version)
             if key not in smallest:
-                matrix = correlation(output[0].flatten(1)).nan_to_num(0, 0, 0)
-                # a constant channel has no correlations, which counts as 0; a map that is NaN has no value
-                smallest[key] = torch.where(output.isnan().any().cpu(), math.nan, eigenvalues(matrix)[0])
+                smallest[key] = smallest_eigenvalue(output[0].flatten(1))
 
         with hooks(network, nn.Module, record):
             logits(network, own_state(network), image.to(batch.inputs))
@@ -57,6 +53,21 @@ class MeCo(Proxy):
                 "meco looks at feature maps, what modules return of 1 x C x H x W: there are none"
             )
         return float(torch.stack(list(smallest.values())).sum())
+
+
+def making_weights(network: nn.Module) -> set[nn.Module]:
+    """Modules that parametrisations such as weight norm consist of, and that give no features."""
+    parametrised = [module for module in network.modules() if isinstance(module, ParametrizationList)]
+    return {module for one in parametrised for module in one.modules()}
+
+
+def smallest_eigenvalue(channels: Tensor) -> Tensor:
+    """That of the correlation matrix of some channels (n x D); 0-dimensional, on the CPU.
+
+    A constant channel has no correlations, which counts as 0. Numbers that are NaN give NaN.
+    """
+    matrix = correlation(channels).nan_to_num(0, 0, 0)
+    return torch.where(channels.isnan().any().cpu(), math.nan, eigenvalues(matrix)[0])
 
 
 PROXY = MeCo()

@@ -1,4 +1,4 @@
-"""Correlation matrices and eigenvalues, on the CPU in float64: the end of the proxies that need them."""
+"""Correlation matrices, eigenvalues and singular values, on the CPU in float64: the end of some proxies."""
 
 import torch
 from torch import Tensor
@@ -15,3 +15,8 @@ def correlation(rows: Tensor) -> Tensor:
 def eigenvalues(matrix: Tensor) -> Tensor:
     """The eigenvalues (n), ascending, of a symmetric matrix (n x n) without NaN and infinity."""
     return torch.linalg.eigvalsh(matrix.detach().cpu().double())
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """The singular values, descending, of a matrix without NaN and infinity."""
+    return torch.linalg.svdvals(matrix.detach().cpu().double())

@@ -17,6 +17,7 @@ from foresight_ext.functional import (
 )
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.layers import LayerProxy, Loss, total
+from foresight_ext.measures.one_image import refused
 
 
 class Synflow(LayerProxy):
@@ -55,7 +56,7 @@ class Synflow(LayerProxy):
             try:
                 found = gradients(logits(network, state, ones).sum(), weights)
             except ValueError as error:
-                if "more than 1 value per channel" not in str(error):
+                if not refused(error):
                     raise
                 return [torch.full_like(weight, math.nan) for weight in weights]
         return [(weight.detach() * gradient).abs() for weight, gradient in zip(weights, found)]

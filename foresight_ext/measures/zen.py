@@ -4,18 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from foresight_ext.errors import UserError
-from foresight_ext.functional import (
-    BATCH_NORMS,
-    LAYERS,
-    Weights,
-    check_weights,
-    hooks,
-    logits,
-    mode,
-    own_state,
-)
+from foresight_ext.functional import BATCH_NORMS, LAYERS, check_weights, hooks, logits, mode, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.proxy import Proxy
+from foresight_ext.measures.redrawing import draw_weights, normal
 
 _STEP = 0.01
 
@@ -55,9 +47,9 @@ class Zen(Proxy):
             hooks(network, BATCH_NORMS, lambda module, *_: norms.add(module)),
         ):
             for _ in range(self.repeats):
-                _draw_weights(network, state, draw)
+                draw_weights(network, state, draw)
                 features.clear()
-                x, x2 = (_normal(batch.inputs, draw) for _ in range(2))
+                x, x2 = (normal(batch.inputs, draw) for _ in range(2))
                 for images in (x, x + _STEP * x2):
                     logits(network, state, images)
                 if len(features) != 2:
@@ -69,24 +61,6 @@ class Zen(Proxy):
                 variances = [state[f"{name}.running_var"].mean() for name in named]
                 scores.append(change + sum(0.5 * variance.log() for variance in variances))
         return float(torch.stack(scores).mean())
-
-
-def _draw_weights(network: nn.Module, state: Weights, draw: torch.Generator) -> None:
-    """New weights of all layers; batch norms scale by 1 and shift by 0."""
-    for name, module in network.named_modules():
-        for part, _ in module.named_parameters(recurse=False):
-            value = state[f"{name}.{part}" if name else part]
-            if part == "bias":
-                value.zero_()
-            elif isinstance(module, LAYERS):
-                value.copy_(_normal(value, draw))
-            elif isinstance(module, BATCH_NORMS):
-                value.fill_(1)
-
-
-def _normal(like: Tensor, draw: torch.Generator) -> Tensor:
-    """Standard normal numbers of the shape, type and device, the same on every device."""
-    return torch.randn(like.shape, generator=draw, device="cpu").to(like)
 
 
 PROXY = Zen()

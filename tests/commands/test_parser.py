@@ -154,7 +154,7 @@ MISTAKES = [
     (["--metrics", "jacob,nwt"], "argument --metrics/--metric: unknown proxy 'nwt': choose from nwot, "),
     (["--metrics", "jacob,"], "argument --metrics/--metric: unknown proxy '': choose from "),
     (["--metrics", "nwot,jacob,nwot"], "/--metric: the proxy 'nwot' comes twice in 'nwot,jacob,nwot'"),
-    (["--combine", "ranks"], "argument --combine: unknown combination 'ranks': choose from rank, vote"),
+    (["--combine", "ranks"], "--combine: unknown combination 'ranks': choose from rank, log_rank, vote"),
     (["--edge_decision", "revers"], "unknown edge order 'revers': choose from reverse, "),
     # one of a few words
     (["--device", "tpu"], "argument --device: invalid choice: 'tpu'"),

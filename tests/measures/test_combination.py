@@ -142,7 +142,7 @@ def test_names_of_proxies(monkeypatch):
         ("jacob,nwt", "rank", "unknown proxy 'nwt': choose from nwot, "),
         ("jacob,nwot,jacob", "rank", "the proxy 'jacob' comes twice in 'jacob,nwot,jacob': leave one out"),
         ("pair,pair", "rank", "the proxy 'first' comes twice in 'pair,pair'"),
-        ("jacob,nwot", "ranks", "unknown combination 'ranks': choose from rank, vote"),
+        ("jacob,nwot", "ranks", "unknown combination 'ranks': choose from rank, log_rank, vote"),
     ]:
         with pytest.raises(UserError) as error:
             proxy_of(names.split(","), rule)
@@ -161,6 +161,11 @@ VALUES = {
 def compared(rule, rows):
     """The scores of networks (rows of three), by counting."""
     others = set(rows)
+    if rule == "log_rank":
+        count = [[sum(o[i] <= row[i] for o in others) for i in range(3)] for row in rows]
+        ties = [[sum(o[i] == row[i] for o in others) for i in range(3)] for row in rows]
+        places = [[(2 * c - t + 1) / 2 for c, t in zip(*pair)] for pair in zip(count, ties)]
+        return [math.fsum(math.log(place / len(others)) for place in row) for row in places]
     if rule == "rank":
         return [sum(len({o[i] for o in others if o[i] <= row[i]}) for i in range(3)) for row in rows]
 

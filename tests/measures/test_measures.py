@@ -391,7 +391,8 @@ def test_what_proxies_say_they_need(name):
     )
     batch = minibatch(1, 4)
     score = proxy.score(network, batch)
-    assert {grad for grad, _ in seen} == {proxy.needs_gradients}
+    # what takes part is asked without gradients
+    assert any(grad for grad, _ in seen) == proxy.needs_gradients
     assert proxy.needs_double or {dtype for _, dtype in seen} == {torch.float32}
     if proxy.needs_labels:
         assert proxy.score(network, batch._replace(targets=batch.targets.flip(0))) != score
