@@ -1,4 +1,4 @@
-"""The layers of the MobileNet-like chain, and its genotypes: 21 numbers such as 1 -1 4 2 ... (-1: identity)."""
+"""The layers of the MobileNet-like chain, and its genotypes: 21 numbers such as 1 -1 4 2 ..."""
 
 import re
 from collections.abc import Sequence

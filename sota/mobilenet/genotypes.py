@@ -17,7 +17,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.runs.results import BEST, find_network
 from sota.mobilenet.genotype import SPACE, format_genotype, parse_genotype
 
-# A number for each of the 21 layers: 0 and 1 are 3x3 with expansion 3 and 6, 2 and 3 are 5x5, 4 and 5 are 7x7;
+# A number for each of the 21 layers: 0, 1 are 3x3 with expansion 3 and 6, 2, 3 are 5x5, 4, 5 are 7x7;
 # -1 leaves the layer out (not in layers 0, 4, 8, 12, 16 and 20, which change the number of channels).
 ARCHITECTURES = {
     # 3x3 convolutions with expansion 6 in every layer, as in MobileNetV2

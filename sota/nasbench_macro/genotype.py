@@ -1,4 +1,4 @@
-"""Genotypes of NAS-Bench-Macro: 8 digits in the order of the layers, such as 02012100, the benchmark's keys."""
+"""Genotypes of NAS-Bench-Macro: 8 digits in the order of the layers, such as 02012100."""
 
 import re
 

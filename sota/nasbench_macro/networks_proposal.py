@@ -28,7 +28,7 @@ MODULE = "sota.nasbench_macro.networks_proposal"
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Search, validate where that is asked for, look the answers up in the benchmark; returns the exit code."""
+    """Search, validate where that is asked for, ask the benchmark; returns the exit code."""
     parser = Parser(MODULE, "Zero-Cost-PT on NAS-Bench-Macro: search, and on request validation.")
     # officially the pool is the result
     add_search_options(parser, batch_size=256, seed=0, stages=("search", "all", "validation"))

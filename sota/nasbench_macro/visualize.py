@@ -1,4 +1,4 @@
-"""Draws an architecture's chain: python -m sota.nasbench_macro.visualize GENOTYPE|FOLDER|JSON [--out PATH]."""
+"""Draws an architecture: python -m sota.nasbench_macro.visualize GENOTYPE|FOLDER|JSON [--out PATH]."""
 
 import re
 import sys
