@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from foresight_ext.choices.genotype import as_text, of_mixing, parse
+from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
 from foresight_ext.choices.mixed import MixedOp
 from foresight_ext.choices.supernet import Found, NetworkSupernet, fixed, supernet_of
 from foresight_ext.drawing import Cell, CellEdge
@@ -51,19 +51,26 @@ class NetworkSpace(Space):
     def search_images(self, images: int) -> int:
         return images
 
+    def written(self, kept: Genotype) -> str:
+        """A genotype as text; a space may write its own in another way."""
+        return as_text(kept)
+
+    def kept(self, genotype: str) -> dict[str, str]:
+        """What a genotype's text keeps: the other way round; UserError if it is none."""
+        return parse(genotype, self.found.choices, self.found.nodes)
+
     def genotype(self, mixing: Mixing) -> str:
-        return as_text(of_mixing(self.found.choices, mixing))
+        return self.written(of_mixing(self.found.choices, mixing))
 
     def read_genotype(self, text: str) -> str:
-        return as_text(parse(text, self.found.choices, self.found.nodes))
+        return self.written(self.kept(text))
 
     def build_network(self, genotype: str, classes: int) -> nn.Module:
-        kept = parse(genotype, self.found.choices, self.found.nodes)
-        return fixed(lambda: self.network(classes), kept)
+        return fixed(lambda: self.network(classes), self.kept(genotype))
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         """The choices as a chain, in the order in which they stand."""
-        kept = parse(genotype, self.found.choices, self.found.nodes)
+        kept = self.kept(genotype)
         nodes = ("input", *kept)
         edges = (CellEdge(*pair, kept[pair[1]]) for pair in zip(nodes, nodes[1:]))
         return (Cell(self.name, nodes, tuple(edges)),)

@@ -9,7 +9,7 @@ from foresight_ext.commands.parser import Parser, described, one_of, real_number
 from foresight_ext.errors import UserError
 from foresight_ext.files import DATA_FOLDER, HOME
 from foresight_ext.images import DATASETS
-from foresight_ext.images.source import ImageSettings
+from foresight_ext.images.source import ImageNetSettings, ImageSettings, ImageSource
 from foresight_ext.measures import COMBINATIONS, PROXIES
 from foresight_ext.runs.folder import Place
 from foresight_ext.runs.results import POOL
@@ -20,6 +20,8 @@ from foresight_ext.training.settings import PROTOCOLS, TrainSettings
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.devices import Compute
     from foresight_ext.training.recipe import Recipe
+
+IMAGENET = ImageNetSettings.dataset  # no data set of the table: its images are read and cropped differently
 
 
 def _gpu(text: str) -> str:
@@ -53,7 +55,7 @@ def add_common_options(parser: Parser, seed: int, save: str, dataset: str | None
     """The options of everything that computes and leaves a run folder; `dataset` None: of a fixed one."""
     parser.option("--seed", type=whole_number(0, 2**32 - 1), default=seed, help="seed of all that is random")
     if dataset is not None:
-        _add_dataset_options(parser, dataset)
+        add_dataset_options(parser, dataset)
     parser.option(
         "--data",
         type=user_path,
@@ -101,19 +103,29 @@ def add_common_options(parser: Parser, seed: int, save: str, dataset: str | None
     )
 
 
-def _add_dataset_options(parser: Parser, dataset: str) -> None:
+def _dataset_or_imagenet(text: str) -> str:
+    try:
+        return text if text == IMAGENET else one_of(DATASETS)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, {IMAGENET}") from error
+
+
+def add_dataset_options(parser: Parser, dataset: str, imagenet: bool = False) -> None:
+    """Which data set, and how one's own is read; `imagenet` says whether ImageNet itself is offered, too."""
+    large = f", {IMAGENET} (ImageNet, in large crops)" if imagenet else ""
     parser.option(
         "--dataset",
-        type=one_of(DATASETS),
+        type=_dataset_or_imagenet if imagenet else one_of(DATASETS),
         default=dataset,
-        help=f"one of {described(DATASETS)}",
+        help=f"one of {described(DATASETS)}{large}",
         metavar="NAME",
     )
     parser.option(
         "--image_size",
         type=whole_number(8),
         default=None,
-        help="with --dataset folder: side in pixels that images are resized to; none means 32",
+        help="with --dataset folder: side in pixels that images are resized to; none means 32"
+        + (f"; with {IMAGENET}: side of the crops; none means {ImageNetSettings.crop_size}" if large else ""),
     )
     parser.option(
         "--mean",
@@ -276,6 +288,21 @@ def add_training_options(
     )
 
 
+def add_imagenet_recipe_options(parser: Parser, batch_option: str) -> None:
+    """The options of a training with the recipe of ImageNet, and with what it has besides."""
+    add_training_options(
+        parser, epochs=250, learning_rate=0.1, batch_size=128, batch_option=batch_option, weight_decay=3e-5
+    )
+    above_0 = real_number(lambda value: value > 0, "above 0")
+    parser.option("--decay", type=above_0, default=0.97, help="factor of the learning rate after every epoch")
+    parser.option(
+        "--label_smoothing",
+        type=real_number(lambda value: 0 <= value < 1, "from 0 to below 1"),
+        default=0.1,
+        help="label smoothing of the training losses",
+    )
+
+
 # ---- what the options become ----
 
 
@@ -296,6 +323,17 @@ def images_of(options: argparse.Namespace) -> ImageSettings:
     return ImageSettings(
         options.dataset, options.data, options.image_size, options.mean, options.std, options.workers
     )
+
+
+def images_or_imagenet_of(options: argparse.Namespace) -> ImageSource:
+    """Which data set, where add_dataset_options offered ImageNet, too."""
+    if options.dataset != IMAGENET:
+        return images_of(options)
+    for name in ("mean", "std"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name} goes with --dataset folder only, not {IMAGENET}")
+    side = ImageNetSettings.crop_size if options.image_size is None else options.image_size
+    return ImageNetSettings(options.data, side, options.workers)
 
 
 def search_settings_of(options: argparse.Namespace) -> SearchSettings:

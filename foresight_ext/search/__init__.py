@@ -22,5 +22,7 @@ for _name, _place, _line in (
     ("s4", "sota.cnn.space:S4", "DARTS cells of noise and sep_conv_3x3"),
     ("s5", "sota.cnn.space:S5", "DARTS cells of seven operations, the DARTS space"),
     ("s6", "sota.cnn.space:S6", "DARTS cells of sep_conv_5x5 alone, the largest architecture"),
+    ("mobilenet", "sota.mobilenet.space:MobileNetSpace", "21 layers, inverted residuals of several sizes"),
+    ("nas-bench-macro", "sota.nasbench_macro.space:MacroSpace", "8 layers of 3 candidates"),
 ):
     SPACES.declare(_name, _place, _line)

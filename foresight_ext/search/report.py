@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,19 @@ def report(
         _log.info("%s took %s", stage, in_words(value))
     pictures = ", ".join(sorted(p.name for p in path.iterdir() if p.suffix in PICTURES))
     _log.info("in the run folder: %s, %s, %s, %s, %s, tensorboard/", POOL, BEST, SUMMARY, pictures, LOG)
+
+
+def report_pool(pool: Sequence[str], lookup: Lookup) -> None:
+    """Log what the benchmark, if any, says of the pool's networks, and how often each was found."""
+    if lookup.answer is None:
+        return
+    for genotype, count in Counter(pool).items():
+        answer, no_answer = lookup.of(genotype)
+        for name, held in (answer or {}).items():
+            told = f"{held['accuracy']:.2f}% test accuracy, rank {held['rank']} of {held['of']}"
+            _log.info("found %dx: %s: %s: %s", count, genotype, name, told)
+        if no_answer:
+            _log.info("%s: %s", genotype, no_answer)
 
 
 def _write_summary(

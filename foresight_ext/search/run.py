@@ -35,7 +35,7 @@ from foresight_ext.search.journal import (
 )
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
-from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report
+from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report, report_pool
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.search.space import Space
 from foresight_ext.search.validation import (
@@ -163,6 +163,7 @@ class SearchRun:
         pool = self._search()
         if self.stage == "search":
             _log.info("search took %s", in_words(self.folder.journal("search").seconds))
+            report_pool(pool, self.lookup)
             _log.info("the pool: %s", self.folder.path / POOL)
             return None
         best, sums = self._validate(pool)

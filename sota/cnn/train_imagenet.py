@@ -14,8 +14,8 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m sota.cnn.train_imagenet", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import add_training_options
-from foresight_ext.commands.parser import Parser, entry_point, real_number, whole_number
+from foresight_ext.commands.options import add_imagenet_recipe_options
+from foresight_ext.commands.parser import Parser, entry_point, whole_number
 from foresight_ext.commands.train import TrainCommand
 from foresight_ext.images.source import ImageNetSettings
 from sota.cnn.settings import TrainedSkeleton
@@ -27,18 +27,8 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
 
 def add_recipe_options(parser: Parser, batch_option: str) -> None:
     """The options of a training, with ImageNet's defaults and what its recipe has besides."""
-    add_training_options(
-        parser, epochs=250, learning_rate=0.1, batch_size=128, batch_option=batch_option, weight_decay=3e-5
-    )
+    add_imagenet_recipe_options(parser, batch_option)
     add_network_options(parser, TrainedSkeleton(48, 14), cutout=False, drop_path_prob=0.0, image_size=224)
-    above_0 = real_number(lambda value: value > 0, "above 0")
-    parser.option("--decay", type=above_0, default=0.97, help="factor of the learning rate after every epoch")
-    parser.option(
-        "--label_smoothing",
-        type=real_number(lambda value: 0 <= value < 1, "from 0 to below 1"),
-        default=0.1,
-        help="label smoothing of the training losses",
-    )
 
 
 def add_crop_option(parser: Parser) -> None:

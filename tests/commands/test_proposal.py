@@ -17,6 +17,8 @@ from nasbench201 import networks_proposal as nasbench201_proposal
 from nasbench201 import train as nasbench201_train
 from sota.cnn import networks_proposal, networks_proposal_imagenet
 from sota.cnn.candidates import CANDIDATES
+from sota.mobilenet import networks_proposal as mobilenet_proposal
+from sota.nasbench_macro import networks_proposal as macro_proposal
 from tests import PROJECT_ROOT
 from tests import running as commands
 from tests.running import class_folders, finished, read, script
@@ -239,6 +241,17 @@ def test_imagenet_searches_and_trains_on_request(tmp_path):
             {"dataset": "cifar10", "init_channels": 16, "cells": 5, "skip_training": True}
             | {"seed": 0, "batch_size": 256, "search_channels": None, "search_layers": None, "space": None},
         ),
+        (
+            "zerocostpt_mobilenet_pipeline.sh",
+            {"dataset": "cifar10", "width": 1, "epochs": 250, "learning_rate": 0.1, "train_batch_size": 128}
+            | {"seed": 0, "search_channels": None, "search_layers": None, "space": None}
+            | {"skip_training": True},
+        ),
+        (
+            "zerocostpt_nbmacro_pipeline.sh",
+            {"dataset": "cifar10", "init_channels": 32, "stage": "search", "batch_size": 256}
+            | {"seed": 0, "search_channels": None, "search_layers": None, "space": None},
+        ),
     ],
 )
 def test_scripts_have_the_official_defaults(name, defaults, monkeypatch):
@@ -248,6 +261,8 @@ def test_scripts_have_the_official_defaults(name, defaults, monkeypatch):
         "sota.cnn.networks_proposal": networks_proposal.main,
         "sota.cnn.networks_proposal_imagenet": networks_proposal_imagenet.main,
         "nasbench201.networks_proposal": nasbench201_proposal.main,
+        "sota.mobilenet.networks_proposal": mobilenet_proposal.main,
+        "sota.nasbench_macro.networks_proposal": macro_proposal.main,
     }[module]
     kept = []
     monkeypatch.setattr(SearchRun, "run", lambda run: kept.append(run))

@@ -19,6 +19,7 @@ from foresight_ext.images.large_images import LargeAugmentation, crop_box, open_
 from foresight_ext.training import run as training
 from sota.cnn import train, train_imagenet
 from sota.cnn.genotypes import ARCHITECTURES, format_genotype
+from sota.mobilenet import train as mobilenet_train
 from tests import PROJECT_ROOT
 from tests import running as commands
 from tests.running import class_folders, finished, interrupted, read, script
@@ -327,13 +328,18 @@ def test_large_images_are_changed_by_their_draws_alone():
         ("eval-c100.sh", {"dataset": "cifar100", "init_channels": 16, "layers": 8}),
         ("eval-svhn.sh", {"dataset": "svhn", "init_channels": 16, "layers": 8}),
         ("eval-imagenet.sh", {"init_channels": 48, "layers": 14}),
+        ("eval-mobilenet.sh", {"dataset": "imagenet", "image_size": None, "epochs": 250, "batch_size": 128}),
     ],
 )
 def test_scripts_have_the_defaults_of_their_data_set(name, defaults, jobs):
     text = (PROJECT_ROOT / "exp_scripts" / name).read_text()
     module, *given = re.search(r'^run_module (.*) "\$@"$', text, re.M).group(1).split()
-    main = {"sota.cnn.train": train.main, "sota.cnn.train_imagenet": train_imagenet.main}[module]
-    done("/nowhere", *given, f"--arch={ARCH}", main=main)
+    main, arch = {
+        "sota.cnn.train": (train.main, ARCH),
+        "sota.cnn.train_imagenet": (train_imagenet.main, ARCH),
+        "sota.mobilenet.train": (mobilenet_train.main, "largest"),
+    }[module]
+    done("/nowhere", *given, f"--arch={arch}", main=main)
     [(_, options)] = jobs
     assert {name: getattr(options, name) for name in defaults} == defaults
 

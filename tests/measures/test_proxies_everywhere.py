@@ -22,6 +22,8 @@ from foresight_ext.supernets.supernet import Masked, decide, drop, remove
 
 # the same proxies with less work
 SMALLER = {"zen": Zen(repeats=1), "linear_regions": LinearRegions(images=20)}
+# pixels a side of the images, of 8 unless the network makes one pixel of them: batch norms train on two
+SIDES = {"mobilenet": 64, "nas-bench-macro": 16}
 
 
 class Small:
@@ -37,7 +39,8 @@ class Small:
             self.supernet, self.mixing = space.begin(classes=4)
         self.supernet.double()
         draw = torch.Generator().manual_seed(0)
-        inputs = torch.randn(4, 3, 8, 8, generator=draw, dtype=torch.float64)
+        side = SIDES.get(space.name, 8)
+        inputs = torch.randn(4, 3, side, side, generator=draw, dtype=torch.float64)
         self.batch = Batch(inputs, torch.arange(4), 5)
         self.choices, self.nodes = _first(self.supernet.choices, 2), _first(self.supernet.nodes, 1)
         ending = {choice for node in self.nodes for choice in self.supernet.nodes[node].choices}
