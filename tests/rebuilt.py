@@ -10,7 +10,7 @@ from foresight_ext.supernets.kernel import RecordedBlock
 from nasbench201.genotype import EDGE_NAMES, INCOMING, OPERATIONS
 from nasbench201.operations import ReLUConvBN, ResidualBlock
 from nasbench201.operations import Zero as None201
-from sota.cnn.candidates import CANDIDATES, CELL_TYPES, EDGES
+from sota.cnn.candidates import CELL_TYPES, EDGES
 from sota.cnn.candidates import INCOMING as DARTS_INCOMING
 from sota.cnn.operations import Zero as NoneDarts
 from sota.cnn.supernet import KEPT_EDGES
@@ -91,9 +91,10 @@ class _DartsCell(nn.Module):
 
 
 class _DartsNetwork(nn.Module):
-    def __init__(self, supernet, space):
+    def __init__(self, supernet):
         super().__init__()
-        candidates = dict(zip(CELL_TYPES, CANDIDATES[space]))
+        names = [choice.candidates for choice in supernet.choices]
+        candidates = dict(zip(CELL_TYPES, (names[: len(EDGES)], names[len(EDGES) :])))
         self.stem, self.classifier = supernet.stem, supernet.classifier
         self.cells = nn.ModuleList(_DartsCell(cell, candidates) for cell in supernet.cells)
 
@@ -109,9 +110,6 @@ def rebuilt_nasbench201(supernet):
     return supernet_of(_Network201(copy.deepcopy(supernet.skeleton)), in_place=True)
 
 
-def rebuilt_darts(supernet, space):
-    """A DartsSupernet as a network with MixedOps, and the order of its choices: numbers of the supernet's.
-
-    Choices stand in the order of the cells, normal ones first.
-    """
-    return supernet_of(_DartsNetwork(copy.deepcopy(supernet), space), in_place=True)
+def rebuilt_darts(supernet):
+    """A DartsSupernet as a network with MixedOps, whose choices stand in the order of the cells."""
+    return supernet_of(_DartsNetwork(copy.deepcopy(supernet)), in_place=True)

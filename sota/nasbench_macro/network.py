@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from foresight_ext.choices.mixed import MixedOp
 from foresight_ext.choices.supernet import NetworkSupernet
-from foresight_ext.supernets.kernel import AgreementKernel
 from foresight_ext.supernets.supernet import Mixing
 from sota.mobilenet.network import InvertedResidual, conv_bn
 from sota.nasbench_macro.genotype import HEAD, LAYERS, NAMES, RESIDUALS
@@ -27,7 +26,7 @@ class MacroNetwork(nn.Module):
             c_out = times * channels
             makers = {name: _maker(number, c_in, c_out, stride) for number, name in enumerate(NAMES)}
             if genotype is None:
-                self.layers.append(MixedOp(makers, f"layer{layer}"))
+                self.layers.append(MixedOp(makers, f"layer{layer}", removed_see_zeros=True))
             else:
                 self.layers.append(makers[NAMES[genotype[layer]]]())
             c_in = c_out
@@ -52,35 +51,7 @@ def _maker(number: int, c_in: int, c_out: int, stride: int) -> Callable[[], nn.M
 
 
 class MacroSupernet(NetworkSupernet):
-    """The chain under a mixing, which starts from equal weights.
-
-    Officially a candidate of weight 0 runs on zeros. That adds nothing to the layer; but its ReLUs see zeros,
-    in which all images agree, and the NASWOT kernel counts them.
-    """
-
-    def __init__(self, network: MacroNetwork, channels: int):
-        super().__init__(network, softmax=False)
-        self.channels = channels
+    """The chain under a mixing, which starts from equal weights."""
 
     def new_mixing(self) -> Mixing:
         return tuple((1 / len(NAMES),) * len(NAMES) for _ in LAYERS)
-
-    def kernels(
-        self, x: Tensor, mixings: Sequence[Mixing], new_kernel: Callable[[Tensor], AgreementKernel]
-    ) -> list[AgreementKernel]:
-        kernels = super().kernels(x, mixings, new_kernel)
-        for mixing, kernel in zip(mixings, kernels):
-            kernel.add_zeros(self._zeros(mixing, x.shape[2], x.shape[3]), relus=1)
-        return kernels
-
-    def _zeros(self, mixing: Mixing, height: int, width: int) -> int:
-        """How many zeros an image gives to the ReLUs of candidates of weight 0: before and after striding."""
-        zeros, c_in = 0, self.channels
-        for row, (times, stride) in zip(mixing, LAYERS):
-            before = height * width
-            height, width = -(-height // stride), -(-width // stride)
-            for weight, (_, expansion) in zip(row[1:], RESIDUALS):
-                if not weight:
-                    zeros += c_in * expansion * (before + height * width)
-            c_in = times * self.channels
-        return zeros

@@ -27,7 +27,7 @@ class MacroSpace(NetworkSpace):
         return MacroSpace(init_channels=2)
 
     def build_supernet(self, classes: int) -> MacroSupernet:
-        return MacroSupernet(MacroNetwork(classes, self.init_channels), self.init_channels)
+        return MacroSupernet(MacroNetwork(classes, self.init_channels))
 
     def written(self, kept: Genotype) -> str:
         return "".join(str(NAMES.index(name)) for name in kept.values())

@@ -280,7 +280,7 @@ def test_spaces_rebuilt_of_mixed_operations_score_the_same(name):
     if name == "nas-bench-201":
         rebuilt, order = rebuilt_nasbench201(supernet), range(len(mixing))
     else:
-        rebuilt = rebuilt_darts(supernet, name)
+        rebuilt = rebuilt_darts(supernet)
         names = [choice.name.replace(" ", "_") for choice in supernet.choices]
         order = [names.index(choice.name) for choice in rebuilt.choices]
     assert sorted(order) == list(range(len(mixing)))
