@@ -13,7 +13,7 @@ from typing import Any
 
 from foresight_ext.errors import UserError, reason
 
-# frames in these are not where the user went wrong; "<" is how Python names what it has frozen in
+# frames of these are not where the user went wrong; "<" is how Python names what it has frozen in
 _NOT_THE_USERS = (
     "<",
     str(Path(__file__).parent),
@@ -29,7 +29,7 @@ def users_code(what: str) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{what}: {error}") from error
     except (Exception, SystemExit) as error:  # of any kind: a script without a guard ends the program
-        raise UserError(f"{what}: {type(error).__name__}: {reason(error)} ({_place(error)})") from error
+        raise UserError(f"{what}: {type(error).__name__}: {reason(error)}{_place(error)}") from error
 
 
 def named(place: str) -> Any:
@@ -52,22 +52,14 @@ def imported(where: str) -> ModuleType:
 
 
 def _of_name(name: str) -> ModuleType:
-    try:
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(name=name)
-    except (ModuleNotFoundError, ValueError) as error:  # a relative name, or one that ends in a dot
-        if not isinstance(error, ModuleNotFoundError) or _is_part(error.name, name):
-            there = "it must be installed, in PYTHONPATH or where you stand"
-            raise UserError(f"no module '{name}': {there}, or be given as FILE.py") from error
-    except Exception:  # the package around it fails: importing it says how
-        pass
     with users_code(name):
-        return importlib.import_module(name)
-
-
-def _is_part(missing: str | None, name: str) -> bool:
-    """Whether a module that is not there is the one asked for, or a package around it."""
-    return missing is not None and f"{name}.".startswith(f"{missing}.")
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if f"{name}.".startswith(f"{error.name}."):  # the module itself, or a package around it
+                there = "it must be installed, in PYTHONPATH or where you stand"
+                raise UserError(f"no such module: {there}, or be given as FILE.py") from error
+            raise
 
 
 def _of_file(path: Path) -> ModuleType:
@@ -92,10 +84,9 @@ def _of_file(path: Path) -> ModuleType:
 
 
 def _place(error: BaseException) -> str:
-    """Where the user's code has raised an exception, as file:line."""
+    """Where the user's code has raised an exception, as (file:line); empty if it was only called wrongly."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
+        return f" ({error.filename}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_USERS)]
-    frame = (own or frames)[-1]
-    return f"{frame.filename}:{frame.lineno}"
+    return "".join(f" ({frame.filename}:{frame.lineno})" for frame in own[-1:])

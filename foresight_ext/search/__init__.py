@@ -1,7 +1,7 @@
 """The method: a supernet is discretised edge by edge, N times, and the pool of genotypes is validated.
 
-SPACES holds the search spaces by name: a new one is a module with a subclass of Space and a line here. Those of
-installed packages are entry points of the group GROUP.
+SPACES holds the search spaces by name: a new one is a module with a subclass of Space and a line here.
+Those of installed packages are entry points of the group GROUP.
 """
 
 from collections.abc import Callable
