@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from foresight_ext.choices.mixed import MixedNode as MixedNode
     from foresight_ext.choices.mixed import MixedOp as MixedOp
     from foresight_ext.choices.mixed import Zero as Zero
+    from foresight_ext.choices.space import NetworkSpace as NetworkSpace
     from foresight_ext.choices.supernet import fixed as fixed
     from foresight_ext.choices.supernet import supernet_of as supernet_of
     from foresight_ext.choices.zero_cost_pt import zero_cost_pt as zero_cost_pt
@@ -30,6 +31,7 @@ _PUBLIC = {
     "MixedOp": "choices.mixed",
     "MixedNode": "choices.mixed",
     "Zero": "choices.mixed",
+    "NetworkSpace": "choices.space",
     "supernet_of": "choices.supernet",
     "fixed": "choices.supernet",
     "find_measures": "measures.predictive",

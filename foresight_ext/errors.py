@@ -5,6 +5,6 @@ class UserError(Exception):
     """Bad input. The message is one line: the option or file, what was wrong, what is allowed."""
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What an exception says, on one line; its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,20 +1,30 @@
 """A function that builds a network with MixedOps, as a search space."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
 from foresight_ext.choices.mixed import MixedOp
 from foresight_ext.choices.supernet import Found, NetworkSupernet, fixed, supernet_of
 from foresight_ext.drawing import Cell, CellEdge
-from foresight_ext.errors import UserError
+from foresight_ext.errors import UserError, reason
+from foresight_ext.functional import mode
+from foresight_ext.images.batches import Images, digest
 from foresight_ext.measures.complexity import multiply_adds
-from foresight_ext.randomness import global_streams_kept
+from foresight_ext.randomness import global_streams_kept, seeded
 from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Masked, Mixing
+from foresight_ext.training.recipe import Recipe
+from foresight_ext.training.spec import TrainSpec
+
+# how a network of one's own is trained unless it is said otherwise
+RECIPE = Recipe(epochs=100, batch_size=64, learning_rate=0.025)
 
 
 class NetworkSpace(Space):
@@ -28,6 +38,7 @@ class NetworkSpace(Space):
         self.name = name
         self.softmax = softmax
         self.takes_classes = "classes" in inspect.signature(build).parameters
+        self.train_spec = TrainSpec(self.build_network, RECIPE)
 
     def network(self, classes: int) -> nn.Module:
         """A new network with its MixedOps; UserError if what `build` returns is none."""
@@ -39,8 +50,46 @@ class NetworkSpace(Space):
     @cached_property
     def found(self) -> Found:
         """The choices, which are the same in every network that `build` makes."""
+        return self._first[0]
+
+    @cached_property
+    def _first(self) -> tuple[Found, str]:
+        """The choices of a network, and what tells it from another one with the same choices."""
         with global_streams_kept():
-            return Found.of(self.network(2))
+            network = self.network(2)
+        found = Found.of(network)
+        # an object without a text of its own is shown with its address, another one in each process
+        parts = [repr(found.choices), re.sub(r" at 0x[0-9a-f]+", "", repr(network))]
+        parts += [f"{name} {tuple(one.shape)}" for name, one in network.state_dict().items()]
+        parameters = sum(one.numel() for one in network.parameters())
+        return found, f"{parameters} parameters, digest {digest(parts)}"
+
+    def settings(self) -> dict[str, Any]:
+        """What tells the network from another one of the same name: its choices, and a digest of the rest."""
+        found = self.found
+        settings: dict[str, Any] = {"softmax": self.softmax}
+        for choice in found.choices:
+            settings[f"choice {choice.name}"] = ", ".join(choice.candidates)
+        for node in found.nodes:
+            settings[node.name] = f"keeps {node.keep}"
+        return {**settings, "supernet": self._first[1]}
+
+    def check(self, images: Images, device: torch.device) -> None:
+        with global_streams_kept(), seeded(0):
+            supernet = self.build_supernet(images.classes).to(device)
+            batch = images.unaugmented(torch.tensor([0]), device)
+            try:
+                with torch.no_grad(), mode(supernet, False):
+                    logits = supernet(batch.inputs, supernet.new_mixing())
+            except UserError:
+                raise
+            except Exception as error:  # of any kind: it is the user's network
+                shape = " x ".join(map(str, batch.inputs.shape))
+                raise UserError(f"the network fails on images of {shape}: {reason(error)}") from error
+        of_classes = batch.targets.dim() == 1 and not batch.targets.is_floating_point()
+        if of_classes and logits.dim() == 2 and logits.shape[1] < images.classes:
+            told = f"the network has {logits.shape[1]} logits, the images have {images.classes} classes"
+            raise UserError(f"{told}: let the function that builds it take `classes`")
 
     def build_supernet(self, classes: int) -> NetworkSupernet:
         return supernet_of(self.network(classes), softmax=self.softmax, in_place=True)

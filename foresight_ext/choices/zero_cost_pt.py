@@ -20,9 +20,7 @@ from foresight_ext.choices.supernet import NetworkSupernet, fixed
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import text_drawing
 from foresight_ext.errors import UserError
-from foresight_ext.functional import mode
 from foresight_ext.measures.combination import proxy_of
-from foresight_ext.randomness import seeded
 from foresight_ext.runs.journal import json_score
 from foresight_ext.runs.progress import Progress, bars
 from foresight_ext.search.journal import written
@@ -138,10 +136,10 @@ def zero_cost_pt(
     place, _ = Compute(device, threads=threads).choose()
     space = NetworkSpace(build, softmax=softmax)
     with threads_set(threads), bars() if progress else nullcontext():
+        space.check(data, place)
         search = PoolSearch(space, data, scoring, deciding, seed, size, place)
         supernet = search.supernet
         assert isinstance(supernet, NetworkSupernet)
-        _try(supernet, data, place)
         limits = _limits(supernet, data, place, at_most or {}, feasible)
         pool, taken, searched = _search(search, pool_size, limits)
         start = time.monotonic()
@@ -198,18 +196,3 @@ def _limits(
     if feasible is not None:
         rule = lambda mixing: feasible(of_mixing(supernet.choices, mixing))  # noqa: E731
     return Limits(supernet, partial(sizes, supernet, x=x), at_most, rule)
-
-
-def _try(supernet: NetworkSupernet, data: OwnImages, device: torch.device) -> None:
-    """UserError if the network can't take the images: before any long work."""
-    with seeded(0):
-        mixing = supernet.new_mixing()
-    x = data.unaugmented(torch.tensor([0]), device).inputs
-    try:
-        with torch.no_grad(), mode(supernet, False):
-            supernet(x, mixing)
-    except UserError:
-        raise
-    except Exception as error:  # of any kind: it is the user's network
-        shape = " x ".join(map(str, x.shape))
-        raise UserError(f"the network fails on images of {shape}: {error}") from error

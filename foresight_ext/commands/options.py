@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from foresight_ext.commands.parser import Parser, described, one_of, real_number, user_path, whole_number
@@ -20,6 +21,7 @@ from foresight_ext.training.settings import PROTOCOLS, TrainSettings
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.devices import Compute
     from foresight_ext.training.recipe import Recipe
+    from foresight_ext.training.spec import TrainSpec
 
 IMAGENET = ImageNetSettings.dataset  # no data set of the table: its images are read and cropped differently
 
@@ -229,36 +231,33 @@ def add_metrics_option(parser: Parser, help: str, combined: bool = True) -> None
 def add_training_options(
     parser: Parser,
     *,
-    epochs: int,
-    learning_rate: float,
+    epochs: int | None,
+    learning_rate: float | None,
     batch_size: int | None,
     batch_option: str = "--batch_size",
-    batch_note: str = "",
-    weight_decay: float = 3e-4,
-    grad_clip: float = 5.0,
+    momentum: float | None = 0.9,
+    weight_decay: float | None = 3e-4,
+    grad_clip: float | None = 5.0,
+    none_means: str = "",
 ) -> None:
     """The options of a training, whatever the network; `batch_option` is the batch size's name.
 
-    `batch_note` says what a default of None means.
+    `none_means` says what a default of None means.
     """
     above_0 = real_number(lambda value: value > 0, "above 0")
     from_0 = real_number(lambda value: value >= 0, "from 0 on")
-    parser.option("--epochs", type=whole_number(1), default=epochs, help="epochs to train")
-    parser.option(
-        batch_option,
-        type=whole_number(2),
-        default=batch_size,
-        help="images in a minibatch of the training, all processes together" + batch_note,
-    )
-    parser.option("--learning_rate", type=above_0, default=learning_rate, help="learning rate at the start")
-    parser.option("--momentum", type=from_0, default=0.9, help="momentum of SGD")
-    parser.option("--weight_decay", type=from_0, default=weight_decay, help="weight decay of SGD")
-    parser.option(
-        "--grad_clip",
-        type=from_0,
-        default=grad_clip,
-        help="norm that gradients are clipped to; 0 clips nothing",
-    )
+
+    def number(name: str, kind: Callable[[str], float], default: float | None, help: str) -> None:
+        none = f"; none means {none_means}" if default is None else ""
+        parser.option(name, type=kind, default=default, help=help + none)
+
+    together = "images in a minibatch of the training, all processes together"
+    number("--epochs", whole_number(1), epochs, "epochs to train")
+    number(batch_option, whole_number(2), batch_size, together)
+    number("--learning_rate", above_0, learning_rate, "learning rate at the start")
+    number("--momentum", from_0, momentum, "momentum of SGD")
+    number("--weight_decay", from_0, weight_decay, "weight decay of SGD")
+    number("--grad_clip", from_0, grad_clip, "norm that gradients are clipped to; 0 clips nothing")
     parser.option(
         "--protocol",
         choices=PROTOCOLS,
@@ -377,3 +376,12 @@ def recipe_of(options: argparse.Namespace, batch_size: int) -> "Recipe":
         weight_decay=options.weight_decay,
         grad_clip=options.grad_clip,
     )
+
+
+def spec_with(spec: "TrainSpec", options: argparse.Namespace) -> "TrainSpec":
+    """How a space's networks are trained, but for those options of the recipe that were given."""
+    names = ("epochs", "learning_rate", "momentum", "weight_decay", "grad_clip")
+    asked = {name: getattr(options, name) for name in names} | {"batch_size": options.train_batch_size}
+    recipe = replace(spec.recipe, **{name: value for name, value in asked.items() if value is not None})
+    # SGD has no Nesterov momentum without momentum
+    return replace(spec, recipe=replace(recipe, nesterov=recipe.nesterov and recipe.momentum > 0))

@@ -14,6 +14,7 @@ from foresight_ext.runs.results import BEST, RESULT, find_network
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.search.run import SearchRun
+    from foresight_ext.training.spec import TrainSpec
 
 STAGES = ("all", "search", "validation", "training")
 
@@ -31,12 +32,14 @@ def propose(
     parser: Parser,
     argv: Sequence[str] | None,
     make_run: Callable[[argparse.Namespace], "SearchRun"],
+    spec_of: Callable[["TrainSpec", argparse.Namespace], "TrainSpec"] = lambda spec, options: spec,
 ) -> int:
     """Run the stages asked for; `module` is the entry point's name. Returns the exit code.
 
-    `make_run` makes a run whose space knows how its networks are trained.
+    `make_run` makes a run whose space knows how its networks are trained; `spec_of` is told that, and gives
+    how the options train them.
     """
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)  # what is no option may stand before or after them
     with console_log():
         if options.stage in ("search", "validation") or (options.stage == "all" and options.skip_training):
             run = make_run(options)
@@ -45,20 +48,24 @@ def propose(
             return 0
         if is_launched() and options.stage != "training":
             raise UserError("several processes share a training only: start them with --stage training")
-        return _with_training(
-            module, options, list(sys.argv[1:] if argv is None else argv), make_run(options)
-        )
+        run = make_run(options)
+        if run.space.train_spec is None or not run.space.validates:
+            raise UserError(
+                f"the space {run.space.name} does not say how a winner is trained: use --skip_training"
+            )
+        spec = spec_of(run.space.train_spec, options)
+        return _with_training(module, options, list(sys.argv[1:] if argv is None else argv), run, spec)
 
 
-def _with_training(module: str, options: argparse.Namespace, arguments: list[str], run: "SearchRun") -> int:
+def _with_training(
+    module: str, options: argparse.Namespace, arguments: list[str], run: "SearchRun", spec: "TrainSpec"
+) -> int:
     from foresight_ext.training.checkpoints import Checkpoints
     from foresight_ext.training.distributed import launch
     from foresight_ext.training.run import Job, check, train
 
-    spec, path, alone = run.space.train_spec, run.path / "training", options.stage == "training"
+    path, alone = run.path / "training", options.stage == "training"
     place, settings, compute = place_of(options), train_settings_of(options), compute_of(options)
-    if spec is None or not run.space.validates:
-        raise UserError(f"the space {run.space.name} has no winner to train: use --skip_training")
     if not is_launched() and (place.force or not (path / RESULT).is_file()):
         check(spec, run.images, settings, place, compute)  # before the search, which takes long
     if settings.resume_epoch:

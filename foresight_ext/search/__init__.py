@@ -1,6 +1,7 @@
 """The method: a supernet is discretised edge by edge, N times, and the pool of genotypes is validated.
 
 SPACES holds the search spaces by name: a new one is a module with a subclass of Space and a line here.
+Those of installed packages are entry points of the group GROUP.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from foresight_ext.registry import Registry
 if TYPE_CHECKING:  # a space is imported, and PyTorch with it, when it is first asked for
     from foresight_ext.search.space import Space
 
+GROUP = "foresight_ext.spaces"
+
 # functions of a skeleton's settings, by the names of their options
-SPACES: "Registry[Callable[..., Space]]" = Registry("search space")
+SPACES: "Registry[Callable[..., Space]]" = Registry("search space", GROUP)
 
 for _name, _place, _line in (
     ("nas-bench-201", "nasbench201.space:NASBench201Space", "6 edges of 5 operations"),

@@ -101,7 +101,7 @@ class SearchRun:
         results = [POOL] if self.stage == "search" else [POOL, BEST]
         finished = not self.place.force and all((path / name).is_file() for name in results)
         if not finished:
-            _ = self.data
+            self.space.check(self.data, self.device)
         with threads_set(self.compute.threads), self.place.open(path, self.recorded(), why) as self.folder:
             settings = self.settings
             _log.info("%s on %s, seed %d, on %s", self.space.name, self.images.dataset, settings.seed, why)

@@ -3,9 +3,11 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import nn
 
 from foresight_ext.drawing import Cell
+from foresight_ext.images.batches import Images
 from foresight_ext.randomness import seeded
 from foresight_ext.supernets.supernet import Mixing, Supernet, noise_mixing
 from foresight_ext.training.spec import TrainSpec
@@ -45,6 +47,10 @@ class Space(ABC):
         with seeded(0):
             self.build_network(text, 2)
         return text
+
+    def check(self, images: Images, device: torch.device) -> None:
+        """UserError if the networks can't take the images: asked before any long work."""
+        return
 
     def smallest(self) -> "Space":
         """The same space with the smallest skeleton that has all its choices, for tests and first tries."""

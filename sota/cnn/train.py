@@ -45,7 +45,7 @@ def add_recipe_options(parser: Parser, batch_option: str) -> None:
         learning_rate=0.025,
         batch_size=None,
         batch_option=batch_option,
-        batch_note=f"; none means {BATCH_SIZE}, with --dataset digits {DIGITS_BATCH_SIZE}",
+        none_means=f"{BATCH_SIZE}, with --dataset digits {DIGITS_BATCH_SIZE}",
     )
     add_network_options(parser)
 

@@ -10,6 +10,7 @@ from foresight_ext.measures import COMBINATIONS
 from tests import PROJECT_ROOT
 
 COMMANDS = [
+    "foresight_ext.__main__",
     "nasbench201.networks_proposal",
     "nasbench201.train",
     "nasbench201.score_archs",
@@ -52,7 +53,8 @@ def helps():
 
 
 def test_every_command_is_listed():
-    files = [path for room in ("nasbench201", "sota") for path in (PROJECT_ROOT / room).rglob("*.py")]
+    rooms = ("foresight_ext", "nasbench201", "sota")
+    files = [path for room in rooms for path in (PROJECT_ROOT / room).rglob("*.py")]
     commands = [path for path in files if "def main(" in path.read_text()]
     names = {".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts) for path in commands}
     assert names == set(COMMANDS)
@@ -60,7 +62,7 @@ def test_every_command_is_listed():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_needs_no_pytorch(helps, command):
-    assert helps[command].startswith(f"usage: python -m {command} ")
+    assert helps[command].startswith(f"usage: python -m {command.removesuffix('.__main__')} ")
 
 
 def test_every_name_is_explained(helps):
@@ -68,6 +70,7 @@ def test_every_name_is_explained(helps):
     for registry in (PROXIES, COMBINATIONS, ORDERS, DATASETS):
         for name in registry:
             assert f"{name} ({registry.line(name)})" in told
+    assert all(f"{name} ({SPACES.line(name)})" in helps["foresight_ext.__main__"] for name in SPACES)
 
 
 @pytest.mark.parametrize("registry", [PROXIES, COMBINATIONS, ORDERS, DATASETS, SPACES], ids=lambda r: r.kind)
