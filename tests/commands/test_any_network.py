@@ -183,7 +183,7 @@ ONE_SPACE = f"{CHAIN}\nclass A(Chain):\n    pass\n"
         (
             "",
             ["--space=s7"],
-            "unknown search space 's7': choose from s6, s5, s4, s3, s2, s1, nas-bench-201, or",
+            "unknown search space 's7': choose from s6, s5, s4, s3, s2, s1, nas-bench-201",
         ),
         ("", ["--space=mine.py"], "--space mine.py holds no subclass of Space"),
         (f"{ONE_SPACE}\nclass B(A):\n    pass", ["--space=mine.py"], "holds A, B: name one, as mine.py:A"),
