@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from foresight_ext.choices.genotype import as_text, of_mixing, parse
 from foresight_ext.choices.mixed import MixedOp
-from foresight_ext.choices.supernet import Found, NetworkSupernet, fixed, supernet_of
+from foresight_ext.choices.supernet import Found, NetworkSupernet, builder, fixed, supernet_of
 from foresight_ext.drawing import Cell, CellEdge
 from foresight_ext.errors import UserError
 from foresight_ext.measures.complexity import multiply_adds
@@ -24,7 +24,7 @@ class NetworkSpace(Space):
     """
 
     def __init__(self, build: Callable[..., nn.Module], name: str = "own", softmax: bool = True):
-        self.build = build
+        self.build = builder(build)
         self.name = name
         self.softmax = softmax
         self.takes_classes = "classes" in inspect.signature(build).parameters

@@ -3,18 +3,19 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from html import escape
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
 from foresight_ext.choices.images import OwnImages
+from foresight_ext.choices.mixed import MixedOp
 from foresight_ext.choices.space import NetworkSpace, sizes
 from foresight_ext.choices.supernet import NetworkSupernet, fixed
 from foresight_ext.devices import Compute, threads_set
@@ -22,7 +23,7 @@ from foresight_ext.drawing import text_drawing
 from foresight_ext.errors import UserError
 from foresight_ext.functional import mode
 from foresight_ext.measures.combination import proxy_of
-from foresight_ext.randomness import seeded
+from foresight_ext.randomness import global_streams_kept, seed_everything, seeded
 from foresight_ext.runs.journal import json_score
 from foresight_ext.runs.progress import Progress, bars
 from foresight_ext.search.journal import written
@@ -36,6 +37,7 @@ from foresight_ext.search.validation import (
     summed,
     validation_scores,
 )
+from foresight_ext.supernets.supernet import Choice
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,14 @@ def zero_cost_pt(
     ):
         if number < 1:
             raise UserError(f"{name}={number}: it must be 1 or more")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed={seed}: it must be from 0 to {2**32 - 1}")
     place, _ = Compute(device, threads=threads).choose()
     space = NetworkSpace(build, softmax=softmax)
-    with threads_set(threads), bars() if progress else nullcontext():
+    if space.takes_classes and not data.classes:
+        raise UserError("images: the data set does not tell its classes (`classes`), which build asks for")
+    with global_streams_kept(), threads_set(threads), bars() if progress else nullcontext():
+        seed_everything(seed)  # for what draws outside of the search's own streams, such as dropout
         search = PoolSearch(space, data, scoring, deciding, seed, size, place)
         supernet = search.supernet
         assert isinstance(supernet, NetworkSupernet)
@@ -161,7 +168,7 @@ def zero_cost_pt(
         scores=scores,
         seconds={"search": searched, "validation": time.monotonic() - start},
         space=space,
-        classes=data.classes if space.takes_classes else 0,
+        classes=data.classes,
     )
 
 
@@ -201,15 +208,47 @@ def _limits(
 
 
 def _try(supernet: NetworkSupernet, data: OwnImages, device: torch.device) -> None:
-    """UserError if the network can't take the images: before any long work."""
+    """UserError if the network can't take the images, or its candidates differ: before any long work."""
     with seeded(0):
         mixing = supernet.new_mixing()
     x = data.unaugmented(torch.tensor([0]), device).inputs
     try:
-        with torch.no_grad(), mode(supernet, False):
+        with torch.no_grad(), mode(supernet, False), ExitStack() as compared:
+            for choice, operations in zip(supernet.choices, supernet.operations):
+                for operation in operations:
+                    compared.enter_context(_same_shapes(choice, operation))
             supernet(x, mixing)
     except UserError:
         raise
     except Exception as error:  # of any kind: it is the user's network
-        shape = " x ".join(map(str, x.shape))
-        raise UserError(f"the network fails on images of {shape}: {error}") from error
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(f"the network fails on images of {_shape(x)}: {told}") from error
+
+
+@contextmanager
+def _same_shapes(choice: Choice, operation: MixedOp) -> Iterator[None]:
+    """While the network runs, UserError if the candidates return no tensors, or of several shapes."""
+    names = dict(zip(operation.candidates, operation.names))
+    first = [""]
+
+    def compare(candidate: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        name = names[candidate]
+        if not isinstance(output, Tensor):
+            kind = type(output).__name__
+            raise UserError(f"'{choice.name}': its candidate '{name}' returns a {kind}: it must be a tensor")
+        if name == operation.names[0]:
+            first[0] = _shape(output)
+        elif _shape(output) != first[0]:
+            both = f"'{operation.names[0]}' returns {first[0]} and '{name}' {_shape(output)}"
+            raise UserError(f"'{choice.name}': its candidate {both}: they must be of one shape")
+
+    handles = [candidate.register_forward_hook(compare) for candidate in operation.candidates]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _shape(x: Tensor) -> str:
+    return " x ".join(map(str, x.shape))
