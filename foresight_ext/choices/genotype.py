@@ -28,7 +28,7 @@ def parse(text: str, choices: Sequence[Choice], nodes: Sequence[Node] = ()) -> d
         except ValueError as error:
             raise UserError(f"the genotype {_short(text)} is no JSON: {error}") from error
     else:
-        pairs = [tuple(part.strip().partition("=")[::2]) for part in stripped.split(",")]
+        pairs = [tuple(map(str.strip, part.partition("=")[::2])) for part in stripped.split(",")]
     found: dict[str, str] = {}
     for choice, candidate in pairs:
         if not choice or not candidate or not isinstance(candidate, str):

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset, default_collate
 
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch, BatchDraws, checked_pair, digest, seed_of
@@ -50,7 +50,8 @@ class OwnImages:
         if isinstance(images, DataLoader):
             if isinstance(images.dataset, IterableDataset) or images.batch_size is None:
                 raise UserError(
-                    f"{_IMAGES}: the DataLoader's data set must have a length and items by number"
+                    f"{_IMAGES}: a DataLoader must have a batch_size and a data set with a length and items "
+                    "by number"
                 )
             return cls(images.dataset, images.collate_fn), images.batch_size
         if isinstance(images, Sequence) and len(images) == 2 and isinstance(images[0], Tensor):
@@ -62,16 +63,18 @@ class OwnImages:
 
     @property
     def classes(self) -> int:
-        """How many classes the labels have, as far as the data set tells; else UserError."""
-        names = getattr(self.dataset, "classes", None)
+        """How many classes the labels have, as far as the data set tells; else 0."""
+        dataset = self.dataset
+        while isinstance(dataset, Subset):
+            dataset = dataset.dataset
+        names = getattr(dataset, "classes", None)
         if names is not None:
             return len(names)
-        labels = getattr(self.dataset, "targets", None)
-        if labels is None and isinstance(self.dataset, TensorDataset):
-            labels = self.dataset.tensors[1]
-        if labels is None:
-            raise UserError(f"{_IMAGES}: the data set does not tell its classes (an attribute `classes`)")
-        return int(torch.as_tensor(labels).max()) + 1
+        if isinstance(dataset, TensorDataset):
+            labels: Any = dataset.tensors[1]
+        else:
+            labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
+        return 0 if labels is None else int(torch.as_tensor(labels).max()) + 1
 
     def __len__(self) -> int:
         return len(self.dataset)

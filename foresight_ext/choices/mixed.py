@@ -2,11 +2,13 @@
 
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from foresight_ext.errors import UserError
 from foresight_ext.functional import added, of_kind, own_state
@@ -84,20 +86,23 @@ class MixedOp(nn.Module):
         tensors = [one for one in (*inputs, *named.values()) if isinstance(one, Tensor)]
         key = tuple(one.shape for one in tensors)
         if key not in self._shapes:
-            twin = copy.deepcopy(self.candidates[0])
-            for module in twin.modules():  # whoever watches the candidates is to see no run
-                module._forward_hooks.clear()
-                module._forward_pre_hooks.clear()
-            meta = {name: value.to("meta") for name, value in own_state(twin).items()}
-
-            def moved(one: Any) -> Any:
-                return one.to("meta") if isinstance(one, Tensor) else one
-
-            arguments = {name: moved(one) for name, one in named.items()}
-            with torch._C.DisableTorchFunction():  # nor whoever watches functions
-                shaped = torch.func.functional_call(twin, meta, tuple(map(moved, inputs)), arguments)
-            self._shapes[key] = shaped.shape
+            with _unseen():
+                self._shapes[key] = self._shape(inputs, named)
         return tensors[0].new_zeros(self._shapes[key])
+
+    def _shape(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> torch.Size:
+        twin = copy.deepcopy(self.candidates[0])
+        for module in twin.modules():
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
+        meta = {name: value.to("meta") for name, value in own_state(twin).items()}
+
+        def moved(one: Any) -> Any:
+            return one.to("meta") if isinstance(one, Tensor) else one
+
+        arguments = {name: moved(one) for name, one in named.items()}
+        shaped: Tensor = torch.func.functional_call(twin, meta, tuple(map(moved, inputs)), arguments)
+        return shaped.shape
 
     def extra_repr(self) -> str:
         return "" if self.choice is None else f"choice={self.choice!r}"
@@ -148,7 +153,7 @@ class Zero(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = [-(-length // self.stride) for length in x.shape[2:]]
-        return x.new_zeros(len(x), self.channels or x.shape[1], *size)
+        return x.new_zeros(x.shape[0], self.channels or x.shape[1], *size)
 
     def extra_repr(self) -> str:
         return f"channels={self.channels}, stride={self.stride}"
@@ -158,8 +163,16 @@ def _zeros(one: Any) -> Any:
     return torch.zeros_like(one) if isinstance(one, Tensor) else one
 
 
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Whoever counts the operations that run (multiply-adds, ReLUs) is to see none of these."""
+    with _disable_current_modes(), torch._C.DisableTorchFunction():
+        yield
+
+
 def _made(where: str, name: str, candidate: Candidate) -> nn.Module:
-    module = candidate if isinstance(candidate, nn.Module) else candidate()
+    made = not isinstance(candidate, nn.Module) and callable(candidate)
+    module = candidate() if made else candidate
     if not isinstance(module, nn.Module):
         raise UserError(
             f"{where}: the candidate '{name}' is a {type(module).__name__}: it must be an nn.Module"

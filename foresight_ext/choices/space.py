@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
 from foresight_ext.choices.mixed import MixedOp
-from foresight_ext.choices.supernet import Found, NetworkSupernet, fixed, supernet_of
+from foresight_ext.choices.supernet import Found, NetworkSupernet, builder, fixed, supernet_of
+from foresight_ext.choices.trying import candidates_compared, shape
 from foresight_ext.drawing import Cell, CellEdge
 from foresight_ext.errors import UserError, reason
 from foresight_ext.functional import mode
@@ -34,7 +35,7 @@ class NetworkSpace(Space):
     """
 
     def __init__(self, build: Callable[..., nn.Module], name: str = "own", softmax: bool = True):
-        self.build = build
+        self.build = builder(build)
         self.name = name
         self.softmax = softmax
         self.takes_classes = "classes" in inspect.signature(build).parameters
@@ -79,13 +80,13 @@ class NetworkSpace(Space):
             supernet = self.build_supernet(images.classes).to(device)
             batch = images.unaugmented(torch.tensor([0]), device)
             try:
-                with torch.no_grad(), mode(supernet, False):
+                with torch.no_grad(), mode(supernet, False), candidates_compared(supernet):
                     logits = supernet(batch.inputs, supernet.new_mixing())
             except UserError:
                 raise
             except Exception as error:  # of any kind: it is the user's network
-                shape = " x ".join(map(str, batch.inputs.shape))
-                raise UserError(f"the network fails on images of {shape}: {reason(error)}") from error
+                told = f"the network fails on images of {shape(batch.inputs)}"
+                raise UserError(f"{told}: {reason(error)}") from error
         of_classes = batch.targets.dim() == 1 and not batch.targets.is_floating_point()
         if of_classes and logits.dim() == 2 and logits.shape[1] < images.classes:
             told = f"the network has {logits.shape[1]} logits, the images have {images.classes} classes"

@@ -121,7 +121,7 @@ def fixed(build: Callable[[], nn.Module], genotype: Genotype) -> nn.Module:
     Nothing of the search is left in it. UserError if the genotype does not fit: a choice that is missing,
     unknown, or names another candidate.
     """
-    network = build()
+    network = builder(build)()
     found = Found.of(network)
     kept = checked(genotype, found.choices, found.nodes)
     becomes: dict[nn.Module, nn.Module] = {}
@@ -145,6 +145,14 @@ def fixed(build: Callable[[], nn.Module], genotype: Genotype) -> nn.Module:
     return plain(network)
 
 
+def builder(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """The same; UserError if it is no function that makes networks, but a network, say."""
+    if isinstance(build, nn.Module) or not callable(build):
+        kind = "network" if isinstance(build, nn.Module) else type(build).__name__
+        raise UserError(f"build is a {kind}: it must be a function that makes the network")
+    return build
+
+
 @dataclass
 class Found:
     """A network's choices in the order in which they stand, with the MixedOps of each, and its nodes."""
@@ -164,6 +172,10 @@ class Found:
         for place in seeker.nodes:
             names = [seeker.names[edge] for edge in place.edges]
             edges = tuple(map(numbers.index, names))
+            if len(set(edges)) < len(edges):
+                raise UserError(
+                    f"the node of {', '.join(names)} has several edges of one choice: give each its own"
+                )
             groups = {places[edge][0].group for edge in edges}
             if len(groups) > 1 or nodes.get(edges, place).keep != place.keep:
                 raise UserError(

@@ -21,6 +21,7 @@ from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import text_drawing
 from foresight_ext.errors import UserError
 from foresight_ext.measures.combination import proxy_of
+from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.runs.journal import json_score
 from foresight_ext.runs.progress import Progress, bars
 from foresight_ext.search.journal import written
@@ -133,9 +134,14 @@ def zero_cost_pt(
     ):
         if number < 1:
             raise UserError(f"{name}={number}: it must be 1 or more")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed={seed}: it must be from 0 to {2**32 - 1}")
     place, _ = Compute(device, threads=threads).choose()
     space = NetworkSpace(build, softmax=softmax)
-    with threads_set(threads), bars() if progress else nullcontext():
+    if space.takes_classes and not data.classes:
+        raise UserError("images: the data set does not tell its classes (`classes`), which build asks for")
+    with global_streams_kept(), threads_set(threads), bars() if progress else nullcontext():
+        seed_everything(seed)  # for what draws outside of the search's own streams, such as dropout
         space.check(data, place)
         search = PoolSearch(space, data, scoring, deciding, seed, size, place)
         supernet = search.supernet
@@ -159,7 +165,7 @@ def zero_cost_pt(
         scores=scores,
         seconds={"search": searched, "validation": time.monotonic() - start},
         space=space,
-        classes=data.classes if space.takes_classes else 0,
+        classes=data.classes,
     )
 
 
