@@ -14,7 +14,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.measures.complexity import multiply_adds
 from foresight_ext.randomness import global_streams_kept
 from foresight_ext.search.space import Space
-from foresight_ext.supernets.supernet import Masked, Mixing
+from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
 
 class NetworkSpace(Space):
@@ -60,6 +60,10 @@ class NetworkSpace(Space):
     def build_network(self, genotype: str, classes: int) -> nn.Module:
         kept = parse(genotype, self.found.choices, self.found.nodes)
         return fixed(lambda: self.network(classes), kept)
+
+    def sizes(self, supernet: Supernet, mixing: Mixing, x: Tensor, classes: int) -> Mapping[str, float]:
+        assert isinstance(supernet, NetworkSupernet)
+        return sizes(supernet, mixing, x)
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         """The choices as a chain, in the order in which they stand."""
