@@ -20,7 +20,7 @@ from foresight_ext.images.batches import Images, digest
 from foresight_ext.measures.complexity import multiply_adds
 from foresight_ext.randomness import global_streams_kept, seeded
 from foresight_ext.search.space import Space
-from foresight_ext.supernets.supernet import Masked, Mixing
+from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 from foresight_ext.training.recipe import Recipe
 from foresight_ext.training.spec import TrainSpec
 
@@ -117,6 +117,10 @@ class NetworkSpace(Space):
 
     def build_network(self, genotype: str, classes: int) -> nn.Module:
         return fixed(lambda: self.network(classes), self.kept(genotype))
+
+    def sizes(self, supernet: Supernet, mixing: Mixing, x: Tensor, classes: int) -> Mapping[str, float]:
+        assert isinstance(supernet, NetworkSupernet)
+        return sizes(supernet, mixing, x)
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         """The choices as a chain, in the order in which they stand."""

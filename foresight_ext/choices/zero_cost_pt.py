@@ -15,7 +15,7 @@ from torch import nn
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
 from foresight_ext.choices.images import OwnImages
-from foresight_ext.choices.space import NetworkSpace, sizes
+from foresight_ext.choices.space import NetworkSpace
 from foresight_ext.choices.supernet import NetworkSupernet, fixed
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import text_drawing
@@ -25,7 +25,7 @@ from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.runs.journal import json_score
 from foresight_ext.runs.progress import Progress, bars
 from foresight_ext.search.journal import written
-from foresight_ext.search.limits import Limits
+from foresight_ext.search.limits import Limits, limits_of
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.validation import (
@@ -35,6 +35,7 @@ from foresight_ext.search.validation import (
     summed,
     validation_scores,
 )
+from foresight_ext.supernets.supernet import Mixing
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,11 @@ def zero_cost_pt(
         search = PoolSearch(space, data, scoring, deciding, seed, size, place)
         supernet = search.supernet
         assert isinstance(supernet, NetworkSupernet)
-        limits = _limits(supernet, data, place, at_most or {}, feasible)
+        limits = None
+        if at_most or feasible is not None:
+            x = data.unaugmented(torch.tensor([0]), place).inputs
+            rule = None if feasible is None else partial(_asked, feasible, supernet)
+            limits = limits_of(space, supernet, x, data.classes, at_most or {}, rule)
         pool, taken, searched = _search(search, pool_size, limits)
         start = time.monotonic()
         rounds = math.ceil(min(validate_rounds * size, len(data)) / size)
@@ -188,17 +193,5 @@ def _search(
     return pool, taken, time.monotonic() - start
 
 
-def _limits(
-    supernet: NetworkSupernet,
-    data: OwnImages,
-    device: torch.device,
-    at_most: Mapping[str, float | str],
-    feasible: Callable[[Genotype], bool] | None,
-) -> Limits | None:
-    if not at_most and feasible is None:
-        return None
-    x = data.unaugmented(torch.tensor([0]), device).inputs
-    rule = None
-    if feasible is not None:
-        rule = lambda mixing: feasible(of_mixing(supernet.choices, mixing))  # noqa: E731
-    return Limits(supernet, partial(sizes, supernet, x=x), at_most, rule)
+def _asked(feasible: Callable[[Genotype], bool], supernet: NetworkSupernet, mixing: Mixing) -> bool:
+    return feasible(of_mixing(supernet.choices, mixing))

@@ -1,7 +1,9 @@
 """The options that commands share, each meaning the same everywhere, and the settings they become."""
 
 import argparse
+import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from foresight_ext.measures import COMBINATIONS, PROXIES
 from foresight_ext.runs.folder import Place
 from foresight_ext.runs.results import POOL
 from foresight_ext.search.orders import ORDERS
-from foresight_ext.search.settings import SearchSettings
+from foresight_ext.search.settings import SIZES, SearchSettings
 from foresight_ext.training.settings import PROTOCOLS, TrainSettings
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -24,6 +26,9 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
     from foresight_ext.training.spec import TrainSpec
 
 IMAGENET = ImageNetSettings.dataset  # no data set of the table: its images are read and cropped differently
+
+
+_UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 def _gpu(text: str) -> str:
@@ -198,6 +203,32 @@ def add_search_options(
         metavar="FILE",
         help=f"with --stage validation: a {POOL} from elsewhere to be validated, in a run folder of its own",
     )
+    parser.option(
+        "--at_most",
+        type=_at_most,
+        default=None,
+        metavar="NAME=LIMIT[,NAME=LIMIT]",
+        help="sizes that no network found exceeds: params, and flops (multiply-adds for one image), of the "
+        "space's networks; a number such as 600M, or a share of the largest network such as 60%",
+    )
+
+
+def _at_most(text: str) -> dict[str, float | str]:
+    """Limits such as flops=600M,params=60%, by name: a number, or a share with its percent sign."""
+    limits: dict[str, float | str] = {}
+    for part in text.split(","):
+        name, _, limit = part.strip().partition("=")
+        if name not in SIZES:
+            raise argparse.ArgumentTypeError(f"'{name}' is no size: choose from {', '.join(SIZES)}")
+        if name in limits:
+            raise argparse.ArgumentTypeError(f"'{name}' comes twice in '{text}': leave one out")
+        found = re.fullmatch(r"(\d+(?:\.\d*)?(?:e\d+)?)([kMG%]?)", limit)
+        if found is None or not 0 < float(found[1]) < math.inf:
+            one = f"a number above 0 such as {name}=3M, or a share of the largest such as {name}=60%"
+            raise argparse.ArgumentTypeError(f"'{part}' is no limit: it must be {one}")
+        number, unit = float(found[1]), found[2]
+        limits[name] = f"{number:g}%" if unit == "%" else number * _UNITS[unit]
+    return limits
 
 
 def add_metrics_option(parser: Parser, help: str, combined: bool = True) -> None:
@@ -346,6 +377,7 @@ def search_settings_of(options: argparse.Namespace) -> SearchSettings:
         options.validate_rounds,
         options.batch_size,
         options.pool,
+        options.at_most or {},
     )
 
 

@@ -1,7 +1,7 @@
 """Which of some scores decides: the lowest or the highest that is usable."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from foresight_ext.errors import UserError
 
@@ -28,11 +28,18 @@ def highest(scores: Sequence[float]) -> int:
     return scores.index(max(_some(usable(scores), scores)))
 
 
-def dropped_edges(edge_scores: Sequence[float], keep: int) -> list[int]:
-    """Positions of the edges that a node loses: the highest score first, the last of equals."""
-    remaining, dropped = list(range(len(edge_scores))), []
+def dropped_edges(
+    edge_scores: Sequence[float],
+    keep: int,
+    may_drop: Callable[[list[int], int], bool] = lambda dropped, position: True,
+) -> list[int]:
+    """Positions of the edges that a node loses: the highest score first, the last of equals.
+
+    `may_drop` is asked, of those that are dropped and another one, whether that may go as well.
+    """
+    remaining, dropped = list(range(len(edge_scores))), list[int]()
     while len(remaining) > keep:
-        reverse = remaining[::-1]
+        reverse = [position for position in remaining[::-1] if may_drop(dropped, position)]
         dropped.append(reverse[highest([edge_scores[position] for position in reverse])])
         remaining.remove(dropped[-1])
     return dropped

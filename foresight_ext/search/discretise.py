@@ -39,7 +39,9 @@ class Plan:
 
     @property
     def minibatches(self) -> int:
-        """How many minibatches the discretisation takes."""
+        """How many minibatches the discretisation takes: none where nothing is scored."""
+        if not self.order.scores:
+            return 0
         operations = len(self.operation_steps) * self.order.step_batches
         return int(self.order.opening) + operations + len(self.topology_steps)
 
@@ -112,7 +114,8 @@ def discretise(
         seed: draws the plan, and the mixing where it is not given.
         mixing: the weights to start from; None means those of Supernet.new_mixing.
         allowed: is asked whether a candidate of a choice (by their indices) may be kept when a mixing is
-            reached; one that may not is neither scored nor kept (its score is NaN).
+            reached; one that may not is neither scored nor kept (its score is NaN). Of a node's edges it is
+            asked whether they may be dropped (the candidate is None then).
         done: the first decisions, to be taken over.
         report: is told each new decision.
 
@@ -128,7 +131,7 @@ def discretise(
     if mixing is None:
         with seeded(seed):
             mixing = supernet.new_mixing()
-    minibatch = _numbered(batches, supernet, seed)
+    minibatch = _numbered(batches, supernet, seed) if plan.minibatches else _no_minibatch
     return _Discretising(supernet, proxy, minibatch, plan, allowed, done, report).run(mixing)
 
 
@@ -220,15 +223,33 @@ class _Discretising:
         return operation_scores(self.proxy, self.supernet, mixing, choices, batch(number), self.allowed)
 
     def _prune(self, mixing: Mixing, batch: Callable[[int], Batch], visit: NodeVisit) -> Pruning:
-        if visit.dropped is not None:
-            return Pruning(visit.node, visit.dropped, None)
         node = self.supernet.nodes[visit.node]
+        if visit.dropped is not None:
+            return Pruning(visit.node, self._allowed_drops(mixing, node, visit.dropped), None)
         # As in the official code a dropped edge still runs while its node is decided, so that the scores of
         # the others do not change from round to round.
         found = edge_scores(self.proxy, self.supernet, mixing, node.choices, batch(0))
         with self._named(node.choices):
-            dropped = tuple(node.choices[position] for position in dropped_edges(found, node.keep))
-        return Pruning(visit.node, dropped, found)
+            positions = dropped_edges(found, node.keep, partial(self._may_drop, mixing, node))
+        return Pruning(visit.node, tuple(node.choices[position] for position in positions), found)
+
+    def _may_drop(self, mixing: Mixing, node: Node, dropped: Sequence[int], position: int) -> bool:
+        """Whether a node may lose an edge besides others, all by their positions."""
+        for one in dropped:
+            mixing = drop(mixing, node.choices[one])
+        return self.allowed(mixing, node.choices[position], None)
+
+    def _allowed_drops(self, mixing: Mixing, node: Node, drawn: Sequence[int]) -> tuple[int, ...]:
+        """The drawn edges, or for each that may not be dropped the next one, from the start again."""
+        dropped: list[int] = []
+        for edge in drawn:
+            at = node.choices.index(edge)
+            for one in (*node.choices[at:], *node.choices[:at]):
+                if one not in dropped and self.allowed(mixing, one, None):
+                    dropped.append(one)
+                    mixing = drop(mixing, one)
+                    break
+        return tuple(dropped)
 
     @contextmanager
     def _named(self, choices: Sequence[int]) -> Iterator[None]:
@@ -255,6 +276,10 @@ def _by_group(
     for index in range(len(items)) if indices is None else indices:
         groups.setdefault(items[index].group, []).append(index)
     return tuple(map(tuple, groups.values()))
+
+
+def _no_minibatch(number: int) -> Batch:
+    raise AssertionError("nothing is scored")
 
 
 def _numbered(batches: Batches, supernet: Supernet, seed: int) -> Callable[[int], Batch]:

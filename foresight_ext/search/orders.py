@@ -53,9 +53,11 @@ class Order(ABC):
     """How the next choice is found among the undecided ones of a group, and its candidate.
 
     A step has `step_batches` minibatches; `opening` orders have one more before the first step and
-    rank the choices on it once. What is random is drawn by `draw`, before anything is scored.
+    rank the choices on it once. Where `scores` is false, nothing is scored. What is random is drawn by
+    `draw`, before anything is scored.
     """
 
+    scores = True
     step_batches = 1
     opening = False
 
@@ -115,6 +117,8 @@ class FixedOrder(Order):
 
 class SampleOrder(Order):
     """No scores: a random choice gets a random candidate. The paper's random-sampling baseline."""
+
+    scores = False
 
     def draw(self, numpy: "RandomState", undecided: list[int], choices: "Sequence[Choice]") -> Visit | None:
         choice = int(numpy.choice(undecided, size=1)[0])

@@ -60,6 +60,8 @@ class PoolSearch:
         """Draw the next pool member, the `previous` one's genotype given (None: see Space.after_member)."""
         plan = draw_plan(self.order, self.supernet, self._streams.numpy)
         with self._streams.torch():
+            if not self.order.scores:  # neither mixing nor minibatches are looked at
+                return MemberDraws(self.mixing, plan, ())
             if self._drawn:
                 self.mixing = self.space.after_member(self.mixing, previous)
             self._drawn += 1

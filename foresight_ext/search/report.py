@@ -19,6 +19,7 @@ from foresight_ext.search.settings import SearchSettings
 from foresight_ext.search.space import Space
 from foresight_ext.search.validation import Row
 
+_MOST_SHOWN = 100  # of a pool's networks
 PICTURES = (".svg", ".png")
 
 _log = logging.getLogger(__name__)
@@ -89,9 +90,12 @@ def report(
     _log.info("")
     _log.info("%12s  %5s  network", "score", "found")
     # usable scores first: the best, the others, then what is never chosen
-    totals = found.totals
-    for genotype in sorted(totals, key=lambda one: -totals[one] if totals[one] < math.inf else math.inf):
-        _log.info("%12.4f  %4dx  %s", totals[genotype], found.pool.count(genotype), genotype)
+    totals, times = found.totals, Counter(found.pool)
+    ranked = sorted(totals, key=lambda one: -totals[one] if totals[one] < math.inf else math.inf)
+    for genotype in ranked[:_MOST_SHOWN]:
+        _log.info("%12.4f  %4dx  %s", totals[genotype], times[genotype], genotype)
+    if len(ranked) > _MOST_SHOWN:
+        _log.info("and %d more, in %s", len(ranked) - _MOST_SHOWN, SUMMARY)
     _log.info("")
     for name, held in (answer or {}).items():
         _log.info(

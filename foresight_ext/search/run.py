@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import drawing_image
 from foresight_ext.errors import UserError
@@ -33,6 +35,7 @@ from foresight_ext.search.journal import (
     written,
     written_row,
 )
+from foresight_ext.search.limits import Limits, limits_of
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report, report_pool
@@ -82,6 +85,8 @@ class SearchRun:
             if self.stage in ("all", "search"):
                 told = f"--stage {self.stage} searches a pool of its own: use --stage validation"
                 raise UserError(f"--pool {settings.pool}: {told}")
+            if settings.at_most:
+                raise UserError("--at_most limits a search: leave it out where --pool gives the networks")
             self._given = GivenPool.read(settings.pool, space)
 
     @property
@@ -102,6 +107,8 @@ class SearchRun:
         finished = not self.place.force and all((path / name).is_file() for name in results)
         if not finished:
             self.space.check(self.data, self.device)
+            if self._given is None and (self.place.force or not (path / POOL).is_file()):
+                _ = self._limits
         with threads_set(self.compute.threads), self.place.open(path, self.recorded(), why) as self.folder:
             settings = self.settings
             _log.info("%s on %s, seed %d, on %s", self.space.name, self.images.dataset, settings.seed, why)
@@ -184,6 +191,20 @@ class SearchRun:
             )
         return data
 
+    @cached_property
+    def _limits(self) -> Limits | None:
+        """What the settings limit; UserError if no network is within that."""
+        limits = self.settings.at_most
+        if not limits:
+            return None
+        x = self.data.unaugmented(torch.tensor([0]), torch.device("cpu")).inputs
+        with seeded(0):
+            supernet = self.space.build_supernet(self.data.classes)
+        try:
+            return limits_of(self.space, supernet, x, self.data.classes, limits)
+        except UserError as error:
+            raise UserError(f"--{error}") from error
+
     # ---- search ----
 
     def _search(self) -> list[str]:
@@ -213,6 +234,10 @@ class SearchRun:
         unusable = Unusable("search")
         proxy = watched(self.proxy, unusable)
         search = PoolSearch(self.space, data, proxy, order, settings.seed, settings.batch_size, self.device)
+        if self._limits is not None:
+            search.allowed = self._limits
+            most = ", ".join(f"{name} {number:,.0f}" for name, number in self._limits.most.items())
+            _log.info("search: networks have at most %s", most)
         supernet = search.supernet
         steps = len(supernet.choices) + len(supernet.nodes)
         journal = self.folder.journal("search")

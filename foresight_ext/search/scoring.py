@@ -9,8 +9,8 @@ from foresight_ext.measures.proxy import Proxy, check_network
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet, drop, remove
 
-# whether a choice's candidate may be kept when the mixing is reached
-Allowed = Callable[[Mixing, int, int], bool]
+# whether a choice's candidate may be kept when the mixing is reached; None: whether the choice may be dropped
+Allowed = Callable[[Mixing, int, int | None], bool]
 
 
 def scores(

@@ -1,8 +1,12 @@
 """What makes the result of search and validation, apart from the space and its images."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+# the sizes of a network that can be limited: parameters, and multiply-adds for one image
+SIZES = ("params", "flops")
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,8 @@ class SearchSettings:
     measures.combination). `edge_decision` is the order in which edges are decided (section 4), `pool_size`
     the number of discretisations in the search stage (N), `validate_rounds` that of minibatches in the
     validation stage (V), `batch_size` that of images in a minibatch of both. `pool` is the file of a
-    pool that is validated, instead of one that is searched.
+    pool that is validated, instead of one that is searched. `at_most` are limits on the sizes of what is
+    found, by the names in SIZES: numbers, or shares of the largest network such as "60%".
     """
 
     seed: int = 0
@@ -24,6 +29,7 @@ class SearchSettings:
     validate_rounds: int = 100
     batch_size: int = 64
     pool: Path | None = None
+    at_most: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def proxies(self) -> dict[str, Any]:
@@ -35,7 +41,9 @@ class SearchSettings:
         """The settings by the names of their options, for config.json; not what a given pool makes idle."""
         searched = ("edge_decision", "pool_size") if self.pool is None else ()
         names = ("seed", *searched, "validate_rounds", "batch_size")
-        return {**self.proxies, **{name: getattr(self, name) for name in names}}
+        # runs from before there were limits go on
+        limits = {"at_most": dict(self.at_most)} if self.at_most and self.pool is None else {}
+        return {**self.proxies, **{name: getattr(self, name) for name in names}, **limits}
 
     def run_name(self, save: str, dataset: str) -> str:
         """The name of the run's folder, which starts with `save`."""

@@ -1,13 +1,15 @@
 """What a search space offers to the shared search, validation, training and drawing."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foresight_ext.drawing import Cell
 from foresight_ext.images.batches import Images
+from foresight_ext.measures.complexity import multiply_adds
 from foresight_ext.randomness import seeded
 from foresight_ext.supernets.supernet import Mixing, Supernet, noise_mixing
 from foresight_ext.training.spec import TrainSpec
@@ -41,6 +43,16 @@ class Space(ABC):
     @abstractmethod
     def build_network(self, genotype: str, classes: int) -> nn.Module:
         """The stand-alone network of a genotype, for validation; UserError if it does not parse."""
+
+    def sizes(self, supernet: Supernet, mixing: Mixing, x: Tensor, classes: int) -> Mapping[str, float]:
+        """`params` and, for one input x (1 x ...), `flops` (multiply-adds) of a discretised mixing's network.
+
+        They add up: what a candidate adds does not depend on the others.
+        """
+        with seeded(0):
+            network = self.build_network(self.genotype(mixing), classes)
+        parameters = sum(one.numel() for one in network.parameters())
+        return {"params": parameters, "flops": multiply_adds(network, x.cpu())}
 
     def read_genotype(self, text: str) -> str:
         """A genotype from elsewhere, as this space writes it; UserError if it is none of this space."""

@@ -1,19 +1,23 @@
 """The DARTS spaces S1 to S6 as search spaces: supernet, draws, genotype and network for the shared search."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from foresight_ext.drawing import Cell
 from foresight_ext.errors import UserError
 from foresight_ext.search.space import Space
-from foresight_ext.supernets.supernet import Mixing, softmax_mixing
+from foresight_ext.supernets.supernet import Mixing, Supernet, softmax_mixing
 from sota.cnn.candidates import CANDIDATES, CELL_TYPES, CONCAT, EDGES, INCOMING, NODES
 from sota.cnn.network import DartsNetwork, NetworkCIFAR, NetworkImageNet
 from sota.cnn.notation import Genotype, as_pasted, format_genotype, parse_genotype
 from sota.cnn.settings import SearchSkeleton
+from sota.cnn.sizes import Setting
+from sota.cnn.sizes import size as size_of
 from sota.cnn.stems import ImageNetStem
 from sota.cnn.supernet import KEPT_EDGES, DartsSupernet
 from sota.cnn.visualize import cells_of
@@ -21,6 +25,8 @@ from sota.cnn.visualize import cells_of
 
 class DartsSpace(Space):
     """One of the spaces S1 to S6, with the supernet's (and the validation networks') channels and layers."""
+
+    network: type[NetworkCIFAR] | type[NetworkImageNet] = NetworkCIFAR
 
     def __init__(self, name: str = "s5", search_channels: int = 16, search_layers: int = 8):
         self.name = name
@@ -61,9 +67,14 @@ class DartsSpace(Space):
 
     def build_network(self, genotype: str, classes: int) -> DartsNetwork:
         parsed = parse_genotype(genotype)
-        return NetworkCIFAR(
+        return self.network(
             parsed, self.skeleton.search_channels, self.skeleton.search_layers, classes, auxiliary=False
         )
+
+    def sizes(self, supernet: Supernet, mixing: Mixing, x: Tensor, classes: int) -> Mapping[str, float]:
+        shape = self.skeleton
+        size = Setting("", self.network, shape.search_channels, shape.search_layers, classes, x.shape[-1])
+        return dict(zip(("params", "flops"), size_of(parse_genotype(self.genotype(mixing)), size)))
 
     def read_genotype(self, text: str) -> str:
         parsed = parse_genotype(text)
@@ -96,6 +107,8 @@ class DartsImageNetSpace(DartsSpace):
     The images' random stream is this project's own, so nothing that the official search draws is repeated.
     """
 
+    network = NetworkImageNet
+
     def build_supernet(self, classes: int) -> DartsSupernet:
         return DartsSupernet(
             self.name, self.skeleton.search_channels, self.skeleton.search_layers, classes, ImageNetStem
@@ -106,12 +119,6 @@ class DartsImageNetSpace(DartsSpace):
 
     def after_member(self, mixing: Mixing, genotype: str | None) -> Mixing:
         return mixing
-
-    def build_network(self, genotype: str, classes: int) -> DartsNetwork:
-        parsed = parse_genotype(genotype)
-        return NetworkImageNet(
-            parsed, self.skeleton.search_channels, self.skeleton.search_layers, classes, auxiliary=False
-        )
 
 
 def _kept(node: int, rows: Mixing, candidates: tuple[tuple[str, ...], ...]) -> list[tuple[str, int]]:
