@@ -2,25 +2,23 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
-from foresight_ext.choices.mixed import MixedOp
 from foresight_ext.choices.supernet import Found, NetworkSupernet, builder, fixed, supernet_of
 from foresight_ext.choices.trying import candidates_compared, shape
 from foresight_ext.drawing import Cell, CellEdge
 from foresight_ext.errors import UserError, reason
 from foresight_ext.functional import mode
 from foresight_ext.images.batches import Images, digest
-from foresight_ext.measures.complexity import multiply_adds
 from foresight_ext.randomness import global_streams_kept, seeded
 from foresight_ext.search.space import Space
-from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
+from foresight_ext.supernets.supernet import Mixing
 from foresight_ext.training.recipe import Recipe
 from foresight_ext.training.spec import TrainSpec
 
@@ -118,29 +116,9 @@ class NetworkSpace(Space):
     def build_network(self, genotype: str, classes: int) -> nn.Module:
         return fixed(lambda: self.network(classes), self.kept(genotype))
 
-    def sizes(self, supernet: Supernet, mixing: Mixing, x: Tensor, classes: int) -> Mapping[str, float]:
-        assert isinstance(supernet, NetworkSupernet)
-        return sizes(supernet, mixing, x)
-
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         """The choices as a chain, in the order in which they stand."""
         kept = self.kept(genotype)
         nodes = ("input", *kept)
         edges = (CellEdge(*pair, kept[pair[1]]) for pair in zip(nodes, nodes[1:]))
         return (Cell(self.name, nodes, tuple(edges)),)
-
-
-def sizes(supernet: NetworkSupernet, mixing: Mixing, x: Tensor) -> Mapping[str, float]:
-    """`params` and, for one image of x, `flops` (multiply-adds) of the network that a mixing leaves."""
-    with supernet.under(mixing):
-        parameters = sum(one.numel() for one in set(_running(supernet.network)))
-    return {"params": parameters, "flops": multiply_adds(Masked(supernet, mixing), x[:1])}
-
-
-def _running(module: nn.Module) -> Sequence[nn.Parameter]:
-    """The parameters outside of candidates of weight 0."""
-    if isinstance(module, MixedOp):
-        children = [one for weight, one in zip(module.row, module.candidates) if weight]
-    else:
-        children = list(module.children())
-    return [*module.parameters(recurse=False), *(one for child in children for one in _running(child))]
