@@ -10,7 +10,6 @@ from functools import partial
 from html import escape
 from typing import Any
 
-import torch
 from torch import nn
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
@@ -25,7 +24,7 @@ from foresight_ext.randomness import global_streams_kept, seed_everything
 from foresight_ext.runs.journal import json_score
 from foresight_ext.runs.progress import Progress, bars
 from foresight_ext.search.journal import written
-from foresight_ext.search.limits import Limits, limits_of
+from foresight_ext.search.limits import Limits, sizes_of
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.validation import (
@@ -149,9 +148,8 @@ def zero_cost_pt(
         assert isinstance(supernet, NetworkSupernet)
         limits = None
         if at_most or feasible is not None:
-            x = data.unaugmented(torch.tensor([0]), place).inputs
             rule = None if feasible is None else partial(_asked, feasible, supernet)
-            limits = limits_of(space, supernet, x, data.classes, at_most or {}, rule)
+            limits = Limits(supernet, sizes_of(space, supernet, data, place), at_most or {}, rule)
         pool, taken, searched = _search(search, pool_size, limits)
         start = time.monotonic()
         rounds = math.ceil(min(validate_rounds * size, len(data)) / size)

@@ -24,6 +24,12 @@ def add_proposal_options(
 ) -> None:
     """The options of search and validation, and whether training follows; `dataset` None: of a fixed one."""
     add_search_options(parser, batch_size, seed, dataset, STAGES)
+    parser.add_argument(
+        "--max_params",
+        action="store_true",
+        help="a baseline, in place of search and validation: the architecture of the most parameters, within "
+        "--at_most",
+    )
     add_switch(parser, "skip_training", default=skip_training, help="stop after the validation")
 
 
@@ -40,6 +46,8 @@ def propose(
     how the options train them.
     """
     options = parser.parse_intermixed_args(argv)  # what is no option may stand before or after them
+    if options.max_params:
+        make_run = _largest(make_run)
     with console_log():
         if options.stage in ("search", "validation") or (options.stage == "all" and options.skip_training):
             run = make_run(options)
@@ -55,6 +63,23 @@ def propose(
             )
         spec = spec_of(run.space.train_spec, options)
         return _with_training(module, options, list(sys.argv[1:] if argv is None else argv), run, spec)
+
+
+def _largest(
+    make_run: Callable[[argparse.Namespace], "SearchRun"],
+) -> Callable[[argparse.Namespace], "SearchRun"]:
+    """Makes of a search the run of the largest architecture."""
+
+    def make(options: argparse.Namespace) -> "SearchRun":
+        from foresight_ext.search.largest import LargestRun
+
+        if options.stage in ("search", "validation") or options.pool is not None:
+            other = "--pool" if options.pool is not None else f"--stage {options.stage}"
+            raise UserError(f"--max_params searches and validates nothing: leave it out, or {other}")
+        run = make_run(options)
+        return LargestRun(run.space, run.images, run.settings, run.place, run.compute, run.stage, run.lookup)
+
+    return make
 
 
 def _with_training(

@@ -7,9 +7,10 @@ from itertools import combinations, product
 from random import Random
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from foresight_ext.errors import UserError
+from foresight_ext.images.batches import Images
 from foresight_ext.search.costs import Costs, Sizes, none_within, running_only
 from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Choice, Mixing, Node, Supernet, decide, drop
@@ -80,16 +81,10 @@ def most_of(costs: Costs, at_most: Mapping[str, float | str]) -> dict[str, float
     return most
 
 
-def limits_of(
-    space: Space,
-    supernet: Supernet,
-    x: Tensor,
-    classes: int,
-    at_most: Mapping[str, float | str],
-    feasible: Callable[[Mixing], bool] | None = None,
-) -> Limits:
-    """Limits on the sizes of a space's networks for one input x (1 x ...) and a number of classes."""
-    return Limits(supernet, partial(space.sizes, supernet, x=x, classes=classes), at_most, feasible)
+def sizes_of(space: Space, supernet: Supernet, images: Images, device: torch.device) -> Sizes:
+    """The sizes of a space's networks for one of the images."""
+    x = images.unaugmented(torch.tensor([0]), device).inputs
+    return partial(space.sizes, supernet, x=x, classes=images.classes)
 
 
 def _checked(costs: Costs, name: str, limit: float | str) -> float:

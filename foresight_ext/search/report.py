@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,7 @@ def report(
     if write:
         _write_summary(path, space, dataset, settings, found, answer)
         _draw(path, space, found.best)
-    _log.info("")
-    _log.info("architecture: %s", found.best)
-    if pasted := space.to_paste(found.best):
-        _log.info("to paste: %s", pasted)
-    for cell in space.cells(found.best):
-        _log.info("%s", text_drawing(cell).rstrip())
+    _tell_architecture(space, found.best)
     _log.info("")
     _log.info("%12s  %5s  network", "score", "found")
     # usable scores first: the best, the others, then what is never chosen
@@ -97,6 +92,50 @@ def report(
     if len(ranked) > _MOST_SHOWN:
         _log.info("and %d more, in %s", len(ranked) - _MOST_SHOWN, SUMMARY)
     _log.info("")
+    _tell_accuracy(answer, no_answer)
+    for stage, value in found.seconds.items():
+        _log.info("%s took %s", stage, in_words(value))
+    _log.info("in the run folder: %s, %s, tensorboard/", POOL, _files(path))
+
+
+def report_baseline(
+    path: Path,
+    space: Space,
+    dataset: str,
+    genotype: str,
+    sizes: Mapping[str, float],
+    lookup: Lookup,
+    write: bool = True,
+) -> None:
+    """The same of an architecture that nothing was scored for, with its sizes."""
+    answer, no_answer = lookup.of(genotype)
+    if write:
+        head = {"search_space": space.name, "dataset": dataset, "genotype": genotype, "sizes": dict(sizes)}
+        write_json(path / SUMMARY, {**head, **_accuracy(answer)})
+        _draw(path, space, genotype)
+    _tell_architecture(space, genotype)
+    _log.info("")
+    for name, size in sizes.items():
+        _log.info("%s: %s", name, f"{size:,.0f}")
+    _tell_accuracy(answer, no_answer)
+    _log.info("in the run folder: %s", _files(path))
+
+
+def _files(path: Path) -> str:
+    pictures = sorted(p.name for p in path.iterdir() if p.suffix in PICTURES)
+    return ", ".join([BEST, SUMMARY, *pictures, LOG])
+
+
+def _tell_architecture(space: Space, genotype: str) -> None:
+    _log.info("")
+    _log.info("architecture: %s", genotype)
+    if pasted := space.to_paste(genotype):
+        _log.info("to paste: %s", pasted)
+    for cell in space.cells(genotype):
+        _log.info("%s", text_drawing(cell).rstrip())
+
+
+def _tell_accuracy(answer: Answer | None, no_answer: str) -> None:
     for name, held in (answer or {}).items():
         _log.info(
             "%s: %.2f%% test accuracy, rank %d of %d, %.2f below the best",
@@ -108,10 +147,14 @@ def report(
         )
     if no_answer:
         _log.info("%s", no_answer)
-    for stage, value in found.seconds.items():
-        _log.info("%s took %s", stage, in_words(value))
-    pictures = ", ".join(sorted(p.name for p in path.iterdir() if p.suffix in PICTURES))
-    _log.info("in the run folder: %s, %s, %s, %s, %s, tensorboard/", POOL, BEST, SUMMARY, pictures, LOG)
+
+
+def _accuracy(answer: Answer | None) -> dict[str, Any]:
+    """For the summary: what the benchmark says."""
+    return {
+        "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
+        "rank": answer and {name: held["rank"] for name, held in answer.items()},
+    }
 
 
 def report_pool(pool: Sequence[str], lookup: Lookup) -> None:
@@ -142,8 +185,7 @@ def _write_summary(
             "scores": {genotype: json_score(total) for genotype, total in found.totals.items()},
             **_part_scores(found),
             "seconds": {stage: round(value, 3) for stage, value in found.seconds.items()},
-            "test_accuracy": answer and {name: held["accuracy"] for name, held in answer.items()},
-            "rank": answer and {name: held["rank"] for name, held in answer.items()},
+            **_accuracy(answer),
         },
     )
 

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from foresight_ext.runs.folder import Place
 from foresight_ext.runs.progress import Progress, in_words
 from foresight_ext.runs.results import BEST, POOL, check_pool, read_own, write_best, write_pool
 from foresight_ext.search.choosing import NoScore
+from foresight_ext.search.costs import Sizes
 from foresight_ext.search.given import GivenPool
 from foresight_ext.search.journal import (
     decided_mixings,
@@ -35,7 +37,7 @@ from foresight_ext.search.journal import (
     written,
     written_row,
 )
-from foresight_ext.search.limits import Limits, limits_of
+from foresight_ext.search.limits import Limits, sizes_of
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report, report_pool
@@ -197,11 +199,21 @@ class SearchRun:
         limits = self.settings.at_most
         if not limits:
             return None
-        x = self.data.unaugmented(torch.tensor([0]), torch.device("cpu")).inputs
+        with self.naming_the_option():
+            return Limits(*self.measurable, limits)
+
+    @cached_property
+    def measurable(self) -> tuple[Supernet, Sizes]:
+        """A supernet of the space, and what tells the sizes of its architectures."""
         with seeded(0):
             supernet = self.space.build_supernet(self.data.classes)
+        return supernet, sizes_of(self.space, supernet, self.data, torch.device("cpu"))
+
+    @contextmanager
+    def naming_the_option(self) -> Iterator[None]:
+        """What is said of limits is said of their option."""
         try:
-            return limits_of(self.space, supernet, x, self.data.classes, limits)
+            yield
         except UserError as error:
             raise UserError(f"--{error}") from error
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from foresight_ext.choices.supernet import NetworkSupernet
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES, Proxy
 from foresight_ext.measures.combination import Combination
@@ -45,18 +46,32 @@ class Small:
         self.choices, self.nodes = _first(self.supernet.choices, 2), _first(self.supernet.nodes, 1)
         ending = {choice for node in self.nodes for choice in self.supernet.nodes[node].choices}
         self._kept = {}  # by edges that are decided already; None: dropped
-        for index, choice in enumerate(self.supernet.choices):
+        for index in range(len(self.supernet.choices)):
             if index not in self.choices:
-                names = choice.candidates
-                keep = names.index("skip_connect") if "skip_connect" in names else len(names) - 1
-                self._kept[index] = keep if index in ending or not ending else None
+                self._kept[index] = self._cheapest(index) if index in ending or not ending else None
         for choice, candidate in self._kept.items():
             mixing = self.mixing
             self.mixing = drop(mixing, choice) if candidate is None else decide(mixing, choice, candidate)
         self._shed()
 
+    def _cheapest(self, index):
+        names = self.supernet.choices[index].candidates
+        if isinstance(self.supernet, NetworkSupernet):
+            sizes = [
+                sum(w.numel() for w in one.parameters())
+                for one in self.supernet.operations[index][0].candidates
+            ]
+            return sizes.index(min(sizes))
+        return names.index("skip_connect") if "skip_connect" in names else len(names) - 1
+
     def _shed(self):
         """Put nothing in place of operations that are never run: most of the time goes by looking at them."""
+        if isinstance(self.supernet, NetworkSupernet):
+            for choice, keep in self._kept.items():
+                for mixed in self.supernet.operations[choice]:
+                    for index in range(len(mixed.candidates)):
+                        if index != keep:
+                            mixed.candidates[index] = nn.Identity()
         for cell in self.supernet.modules():
             if hasattr(cell, "edges"):
                 first = len(cell.edges) if getattr(cell, "reduction", False) else 0
