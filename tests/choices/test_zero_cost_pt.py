@@ -279,6 +279,10 @@ MISTAKES = {
         {"build": lambda: nn.Sequential(nn.Flatten(), MixedOp([nn.LSTM(192, 8)], choice="first"))},
         "'first': its candidate '0' returns a tuple: it must be a tensor",
     ),
+    "in place": (
+        {"build": lambda: nn.Sequential(nn.Flatten(), MixedOp([nn.Identity(), nn.ReLU(inplace=True)]))},
+        "'1': its candidate '1' changes its input in place, which the others read: it must not (inplace=F",
+    ),
     "no ReLUs": (
         {"build": lambda: nn.Sequential(nn.Flatten(), MixedOp([nn.Linear(192, 4)]))},
         "jacob looks at nn.ReLU and nn.ReLU6 modules: this network has none",
