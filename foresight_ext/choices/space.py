@@ -36,12 +36,14 @@ class NetworkSpace(Space):
         self.build = builder(build)
         self.name = name
         self.softmax = softmax
-        self.takes_classes = "classes" in inspect.signature(build).parameters
+        classes = inspect.signature(build).parameters.get("classes")
+        self.takes_classes = classes is not None
+        self.needs_classes = classes is not None and classes.default is inspect.Parameter.empty
         self.train_spec = TrainSpec(self.build_network, RECIPE)
 
     def network(self, classes: int) -> nn.Module:
-        """A new network with its MixedOps; UserError if what `build` returns is none."""
-        network = self.build(classes=classes) if self.takes_classes else self.build()
+        """A new network with its MixedOps (`classes` is 0 if unknown); UserError if `build` returns none."""
+        network = self.build(classes=classes) if self.takes_classes and classes else self.build()
         if not isinstance(network, nn.Module):
             raise UserError(f"build returned a {type(network).__name__}: it must return an nn.Module")
         return network

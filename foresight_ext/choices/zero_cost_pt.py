@@ -47,10 +47,10 @@ class ZeroCostPT:
     """
 
     genotype: dict[str, str]
-    pool: list[dict[str, str]]
-    decisions: list[list[dict[str, Any]]]
-    scores: dict[str, float]
-    seconds: dict[str, float]
+    pool: list[dict[str, str]] = field(repr=False)
+    decisions: list[list[dict[str, Any]]] = field(repr=False)
+    scores: dict[str, float] = field(repr=False)
+    seconds: dict[str, float] = field(repr=False)
     space: NetworkSpace = field(repr=False)
     classes: int = field(repr=False)
 
@@ -104,7 +104,7 @@ def zero_cost_pt(
     """Search a network of one's own by Zero-Cost-PT: N discretisations, then validation of their pool.
 
     Args:
-        build: makes the network with its MixedOps; it may take `classes`.
+        build: makes the network with its MixedOps; it may take `classes`, how many the images have.
         images: a torchvision-style data set, a DataLoader of one, or a pair of tensors (images, labels).
         proxy: the name of a proxy, or several, of which `combine` makes one.
         pool_size: how many discretisations (N).
@@ -131,14 +131,17 @@ def zero_cost_pt(
         ("pool_size", pool_size),
         ("validate_rounds", validate_rounds),
         ("batch_size", size),
+        ("threads", threads),
     ):
-        if number < 1:
+        if number is not None and number < 1:
             raise UserError(f"{name}={number}: it must be 1 or more")
     if not 0 <= seed < 2**32:
         raise UserError(f"seed={seed}: it must be from 0 to {2**32 - 1}")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device={device}: it must be auto, cpu or cuda")
     place, _ = Compute(device, threads=threads).choose()
     space = NetworkSpace(build, softmax=softmax)
-    if space.takes_classes and not data.classes:
+    if space.needs_classes and not data.classes:
         raise UserError("images: the data set does not tell its classes (`classes`), which build asks for")
     with global_streams_kept(), threads_set(threads), bars() if progress else nullcontext():
         seed_everything(seed)  # for what draws outside of the search's own streams, such as dropout

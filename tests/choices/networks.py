@@ -18,6 +18,7 @@ class Plain(nn.Module):
         super().__init__()
         self.stem = MixedOp([lambda: nn.Conv2d(channels, 4, 3, padding=1), lambda: nn.Conv2d(channels, 4, 1)])
         self.down = MixedOp({"conv": lambda: convolution(4, 8, 3, 2), "none": Zero(8, stride=2)})
+        self.short = nn.Conv2d(4, 8, 1, 2)
         self.first, self.second = (
             MixedOp(
                 {"conv3x3": lambda: convolution(8, 8, 3), "skip": nn.Identity}, choice="pair", group="pairs"
@@ -30,7 +31,8 @@ class Plain(nn.Module):
         self.relu, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(8, classes)
 
     def forward(self, x):
-        x = self.second(self.first(self.down(self.stem(x))))
+        x = self.stem(x)
+        x = self.second(self.first(self.down(x) + self.short(x)))
         return self.head(self.pool(self.relu(self.out(x))).flatten(1))
 
 

@@ -132,8 +132,8 @@ def test_where_nothing_runs_there_are_zeros_which_nobody_sees_made():
     mixing = drop(decide(supernet.new_mixing(), 3, 0), 1)
     counted = multiply_adds(Masked(supernet, mixing), x)
     assert counted == multiply_adds(Masked(supernet, mixing), x)  # the first time no candidate is counted
-    # without `down` all is zeros until the head: what remains are stem, pair and head
-    assert counted == 2 * (8 * 8 * 4 * 3 * (9 + 1) + 2 * 4 * 4 * 8 * 8 * 9 + 8 * 4)
+    # without `down` what remains are the stem, the way beside it, the pair and the head
+    assert counted == 2 * (8 * 8 * 4 * 3 * (9 + 1) + 4 * 4 * 8 * (4 + 2 * 8 * 9) + 8 * 4)
     watched = []
     supernet.network.down.candidates[0].register_forward_hook(lambda *_: watched.append(1))
     supernet(tensors(3)[0], mixing)

@@ -1,4 +1,4 @@
-"""Every proxy decides in every space under every order, on supernets that are as small as can be."""
+"""Every proxy decides in every space, and in a network of choices, under every order; all small as can be."""
 
 import functools
 import math
@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from foresight_ext.choices.mixed import MixedNode
+from foresight_ext.choices.space import NetworkSpace
 from foresight_ext.choices.supernet import NetworkSupernet
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES, Proxy
@@ -20,7 +22,9 @@ from foresight_ext.search import SPACES
 from foresight_ext.search.discretise import discretise, draw_plan
 from foresight_ext.search.orders import ORDERS, Decision
 from foresight_ext.supernets.supernet import Masked, decide, drop, remove
+from tests.choices.networks import Cell, Plain
 
+OWN = {"a network": NetworkSpace(Plain), "a node": NetworkSpace(Cell)}  # with MixedOps
 # the same proxies with less work
 SMALLER = {"zen": Zen(repeats=1), "linear_regions": LinearRegions(images=20)}
 # pixels a side of the images, of 8 unless the network makes one pixel of them: batch norms train on two
@@ -70,10 +74,10 @@ class Small:
             for choice, keep in self._kept.items():
                 for mixed in self.supernet.operations[choice]:
                     for index in range(len(mixed.candidates)):
-                        if index != keep:
+                        if keep is not None and index != keep:
                             mixed.candidates[index] = nn.Identity()
         for cell in self.supernet.modules():
-            if hasattr(cell, "edges"):
+            if hasattr(cell, "edges") and not isinstance(cell, MixedNode):
                 first = len(cell.edges) if getattr(cell, "reduction", False) else 0
                 for edge, operations in enumerate(cell.edges):
                     for index in range(len(operations)):
@@ -120,7 +124,7 @@ class Recorded(Proxy):
 
 @functools.cache
 def small(space):
-    return Small(SPACES.get(space)().smallest())
+    return Small(OWN[space] if space in OWN else SPACES.get(space)().smallest())
 
 
 @functools.cache
@@ -140,7 +144,7 @@ def runs(space, genotype):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", PROXIES)
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [*SPACES, *OWN])
 def test_every_proxy_decides(space, name, order):
     part, proxy = small(space), recorded(space, name)
     found = part.discretised(proxy, ORDERS.get(order))
@@ -181,7 +185,7 @@ NETWORKS = [n for n in PROXIES if not isinstance(PROXIES.get(n), KernelProxy | C
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [*SPACES, *OWN])
 def test_a_mixing_scores_as_a_network(space, name):
     """What a proxy makes of several mixings at once is what it makes of each as a network."""
     proxy = SMALLER.get(name, PROXIES.get(name))
