@@ -42,6 +42,7 @@ DEFAULTS = {
     "out": str(PROJECT_ROOT / "runs"),
     "stage": "all",
     "pool": "none",
+    "at_most": "none",
     "init_channels": "16",
     "cells": "5",
     "benchmark": "none",
@@ -209,6 +210,7 @@ def test_the_options_of_a_hint_are_all_of_them(capsys):
     main(["--xyzzy"])
     listed = capsys.readouterr().err.split("the options are ")[1].strip().split(", ")
     flags = ["metric", "force", "help", "skip_training", "no_skip_training", "amp", "compile", "fast"]
+    flags += ["max_params"]
     assert set(listed) == {f"--{name}" for name in [*DEFAULTS, *flags]}
 
 

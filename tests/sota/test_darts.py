@@ -243,7 +243,7 @@ def test_genotypes_by_hand():
 def test_members_are_drawn_in_order():
     data = datasets.load("digits", datasets.Request())
     space = DartsSpace("s2", 2, 3)
-    search = PoolSearch(space, data, PROXIES.get("jacob"), ORDERS.get("sample"), 0, 8, CPU)
+    search = PoolSearch(space, data, PROXIES.get("jacob"), ORDERS.get("random"), 0, 8, CPU)
     genotype, decisions = search.discretise(search.draw())
     assert len(decisions) == 28 + 6
     with pytest.raises(ValueError, match="genotype of the one before"):
