@@ -20,6 +20,7 @@ BASELINES = {
 _COMMANDS = {
     "nas-bench-201": ("nasbench201.networks_proposal", False),
     **{f"s{number}": ("sota.cnn.networks_proposal", True) for number in range(1, 7)},
+    "mobilenet": ("sota.mobilenet.networks_proposal", False),
 }
 _ANY = ("foresight_ext.__main__", True)
 

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_search_options(parser, batch_size=256, seed=0, stages=("search", "all", "validation"))
     parser.option("--init_channels", type=whole_number(1), default=32, help="channels of the stem")
     add_benchmark_option(parser)
-    parser.set_defaults(skip_training=True)  # the benchmark has trained every network
+    parser.set_defaults(skip_training=True, max_params=False)  # the benchmark has trained every network
     return propose(MODULE, parser, argv, _run)
 
 

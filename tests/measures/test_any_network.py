@@ -231,7 +231,7 @@ RUNS = "the network does not take a minibatch of "
             never_run,
             pairs,
             "swap",
-            "swap looks at nn.ReLU and nn.ReLU6 modules: none of the network's has run",
+            "swap looks at what ReLUs read (nn.ReLU, nn.ReLU6, F.relu): none of the network's has run",
         ),
         (
             never_run,

@@ -325,11 +325,34 @@ def test_channels_of_linear_layers_on_tokens_come_last(tokens):
 
 
 @pytest.mark.parametrize("name", ["jacob", "nwot", "swap", "linear_regions"])
-def test_networks_without_relu_modules_are_told(name):
+def test_networks_without_relus_are_told(name):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(10))
     network(images(0, 1))
-    with pytest.raises(UserError, match=f"{name} looks at nn.ReLU and nn.ReLU6 modules"):
+    with pytest.raises(UserError, match=f"{name} looks at what ReLUs read"):
         score(name, network, minibatch(0, 4))
+
+
+class Functions(nn.Module):
+    """A network whose ReLUs are modules, or functions of several names."""
+
+    def __init__(self, modules):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(4 if number else 3, 4, 3, padding=1) for number in range(4))
+        self.relus = nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.ReLU6()] if modules else [])
+
+    def forward(self, x):
+        functions = self.relus or (F.relu, torch.relu, torch.Tensor.relu_, F.relu6)
+        for conv, relu in zip(self.convs, functions):
+            x = relu(conv(x))
+        return x.mean((2, 3))
+
+
+@pytest.mark.parametrize("name", ["jacob", "nwot", "swap", "swap_reg", "linear_regions"])
+def test_relus_that_are_functions_count_as_modules_do(name):
+    modules, functions = Functions(True), Functions(False)
+    functions.load_state_dict(modules.state_dict())
+    batch = minibatch(0, 4)
+    assert score(name, functions, batch) == score(name, modules, batch)
 
 
 # ---- buffers

@@ -131,7 +131,7 @@ def test_sizes_beyond_the_images_are_said_once(
 def test_search_minibatches_are_cut_to_half_of_the_images(tmp_path, monkeypatch):
     seen = []
 
-    def scores(proxy, supernet, mixing, choices, batch):
+    def scores(proxy, supernet, mixing, choices, batch, allowed):
         seen.append(len(batch.inputs))
         return {choice: [1.0, 2.0, 3.0, 4.0, 5.0] for choice in choices}
 
@@ -154,7 +154,7 @@ def test_a_data_set_of_few_images(tmp_path):
 
 
 def test_candidates_that_tie_are_said_once(tmp_path, monkeypatch):
-    def scores(proxy, supernet, mixing, choices, batch):
+    def scores(proxy, supernet, mixing, choices, batch, allowed):
         return {choice: [7.5] * 5 for choice in choices}
 
     monkeypatch.setattr(core, "operation_scores", scores)
