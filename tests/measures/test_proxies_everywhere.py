@@ -12,7 +12,7 @@ from foresight_ext.choices.mixed import MixedNode
 from foresight_ext.choices.space import NetworkSpace
 from foresight_ext.choices.supernet import NetworkSupernet
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures import PROXIES, Proxy
+from foresight_ext.measures import PROXIES, Proxy, vkdnw_entropy
 from foresight_ext.measures.combination import Combination
 from foresight_ext.measures.jacob import KernelProxy
 from foresight_ext.measures.linear_regions import LinearRegions
@@ -29,6 +29,12 @@ OWN = {"a network": NetworkSpace(Plain), "a node": NetworkSpace(Cell)}  # with M
 SMALLER = {"zen": Zen(repeats=1), "linear_regions": LinearRegions(images=20)}
 # pixels a side of the images, of 8 unless the network makes one pixel of them: batch norms train on two
 SIDES = {"mobilenet": 64, "nas-bench-macro": 16}
+
+
+@pytest.fixture(autouse=True)
+def fewer_tensors(monkeypatch):
+    """A derivative for each of a few tensors, not of 128: the same steps in a tenth of the time."""
+    monkeypatch.setattr(vkdnw_entropy.PROXY, "tensors", 8)
 
 
 class Small:
