@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from foresight_ext.runs.journal import Journal
 from tests import PROJECT_ROOT
 
 # NAS-Bench-201 on digits, as small as can be
@@ -26,6 +28,22 @@ def run(main, *arguments):
     with redirect_stdout(stdout), redirect_stderr(stderr):
         code = main(list(arguments))
     return code, stdout.getvalue(), stderr.getvalue()
+
+
+@contextmanager
+def stopped_after(entries):
+    """Runs within are interrupted where they would add another entry to a journal than so many."""
+    append, left = Journal.append, [entries]
+
+    def stopping(journal, entry):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        append(journal, entry)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", stopping)
+        yield
 
 
 def done(main, *arguments):

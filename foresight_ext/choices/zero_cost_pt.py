@@ -189,6 +189,7 @@ def _search(
         for _ in range(pool_size):
             draws = search.draw(pool[-1] if pool else None)
             genotype, decisions = search.discretise(draws, report=lambda decision: bar.step())
+            bar.skip(steps - len(decisions))
             pool.append(genotype)
             taken.append(decisions)
     return pool, taken, time.monotonic() - start

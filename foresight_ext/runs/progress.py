@@ -98,6 +98,13 @@ class Progress:
             extra=_MARK,
         )
 
+    def skip(self, count: int) -> None:
+        """So many pieces need not be done."""
+        self.total -= count
+        if self._bar is not None and count:
+            self._bar.total = self.total
+            self._bar.refresh()
+
 
 class TrainingProgress:
     """Follows a training of `epochs` epochs of `images` images, `done` epochs of them done before now."""

@@ -65,19 +65,24 @@ def read_decisions(journal: Journal, supernet: Supernet) -> dict[int, list[Decis
 
 def decided_mixings(done: dict[int, list[Decision | Pruning]], supernet: Supernet) -> list[Mixing]:
     """What the decisions make of each pool member, in order; of those only that are decided to the end."""
-    mixings = []
-    for decisions in done.values():
-        if len(decisions) < len(supernet.choices) + len(supernet.nodes):
-            continue
-        mixing: Mixing = tuple((0.0,) * len(choice.candidates) for choice in supernet.choices)
-        for decision in decisions:
-            if isinstance(decision, Decision):
-                mixing = decide(mixing, decision.choice, decision.candidate)
-            else:
-                for choice in decision.dropped:
-                    mixing = drop(mixing, choice)
-        mixings.append(mixing)
-    return mixings
+    found = (_decided(decisions, supernet) for decisions in done.values())
+    return [mixing for mixing in found if mixing is not None]
+
+
+def _decided(decisions: Sequence[Decision | Pruning], supernet: Supernet) -> Mixing | None:
+    """A member's mixing; None if a choice or a node is open. Where it does not run it needs no decision."""
+    mixing: Mixing = tuple((1.0,) * len(choice.candidates) for choice in supernet.choices)
+    left, nodes = set(range(len(supernet.choices))), set(range(len(supernet.nodes)))
+    for decision in decisions:
+        if isinstance(decision, Decision):
+            mixing = decide(mixing, decision.choice, decision.candidate)
+            left.remove(decision.choice)
+        else:
+            for choice in decision.dropped:
+                mixing = drop(mixing, choice)
+            nodes.remove(decision.node)
+    left |= {supernet.nodes[node].choices[0] for node in nodes}
+    return None if any(supernet.runs(mixing, choice) for choice in left) else mixing
 
 
 def written_row(row: Row, parts: Sequence[str]) -> dict[str, Any]:

@@ -284,8 +284,10 @@ class SearchRun:
                     progress.step(told(decision, supernet))
 
                 draws = search.draw(pool[-1] if pool else None)
-                genotype, _ = search.discretise(draws, done.get(member, ()), keep)
-                if len(done.get(member, ())) < steps:
+                before = done.get(member, ())
+                genotype, decisions = search.discretise(draws, before, keep)
+                progress.skip(steps - len(decisions))
+                if len(before) < len(decisions):
                     _log.info("search: member %d is %s", member, genotype)
                 pool.append(genotype)
         unusable.tell()

@@ -20,8 +20,9 @@ def scores(
 
     `places` say what each is the score of, for parts that look at their scores.
     """
+    everything = tuple((1.0,) * len(choice.candidates) for choice in supernet.choices)
     for part in proxy.parts:
-        check_network(part, Masked(supernet, mixings[0]), batch)
+        check_network(part, Masked(supernet, everything), batch)
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))

@@ -2,13 +2,24 @@
 
 import copy
 import logging
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from foresight_ext import PROXIES, SPACES, Batch, MixedNode, MixedOp, Supernet, Zero, supernet_of
+from foresight_ext import (
+    PROXIES,
+    SPACES,
+    Batch,
+    MixedNode,
+    MixedOp,
+    Supernet,
+    Zero,
+    operation_scores,
+    supernet_of,
+)
 from foresight_ext.randomness import seeded
 from foresight_ext.supernets.kernel import AgreementKernel, RecordedBlock
 from foresight_ext.supernets.supernet import decide, remove
@@ -254,6 +265,20 @@ def test_candidates_run_once_where_mixings_part_and_not_at_weight_0():
     runs.clear()
     supernet.kernels(x, every, lambda x: AgreementKernel(x, False))
     assert sorted(runs) == [0, 1, 2, 3]
+
+
+def test_functional_relus_of_a_candidate_are_looked_for_in_the_whole_supernet():
+    """The first mixing has none; the network has."""
+
+    class Fires(nn.Conv2d):
+        def forward(self, x):
+            return F.relu(super().forward(x))
+
+    network = nn.Sequential(MixedOp({"conv": Fires(4, 4, 3, padding=1), "skip": nn.Identity()}), nn.Flatten())
+    supernet = supernet_of(network)
+    batch = Batch(torch.randn(4, 4, 8, 8), torch.zeros(4), 0)
+    found = operation_scores(PROXIES.get("nwot"), supernet, supernet.new_mixing(), [0], batch)
+    assert found[0][0] == -math.inf and math.isfinite(found[0][1])
 
 
 def test_copies_and_new_weights_have_kernels_of_their_own():

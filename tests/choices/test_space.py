@@ -1,6 +1,7 @@
 """A network with MixedOps as a space like the others: a run folder, a stop at any moment, drawings."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,18 +9,17 @@ from foresight_ext.choices.space import NetworkSpace
 from foresight_ext.devices import Compute
 from foresight_ext.images.source import ImageSettings
 from foresight_ext.runs.folder import Place
-from foresight_ext.runs.journal import Journal
 from foresight_ext.search.run import SearchRun
 from foresight_ext.search.settings import SearchSettings
 from tests.choices.networks import SHALLOW, Cell, Plain
+from tests.running import stopped_after
 
 SETTINGS = SearchSettings(metrics=("synflow",), pool_size=2, validate_rounds=2, batch_size=8)
 
 
-def run_of(build, out):
-    return SearchRun(
-        NetworkSpace(build), ImageSettings("digits"), SETTINGS, Place(out, "mine"), Compute("cpu")
-    )
+def run_of(build, out, stage="all", settings=SETTINGS):
+    place = Place(out, "mine")
+    return SearchRun(NetworkSpace(build), ImageSettings("digits"), settings, place, Compute("cpu"), stage)
 
 
 def scores_of(run):
@@ -27,24 +27,33 @@ def scores_of(run):
 
 
 @pytest.mark.parametrize("build", [Plain, Cell])
-def test_a_run_that_is_stopped_goes_on_to_the_same(build, tmp_path, monkeypatch):
+@pytest.mark.parametrize("entries", [3, 6, 9])
+def test_a_run_that_is_stopped_goes_on_to_the_same(build, entries, tmp_path):
     whole, parts = run_of(build, tmp_path / "whole"), run_of(build, tmp_path / "parts")
     genotype = whole.run()
     assert whole.space.build_network(genotype, 10).head.out_features == 10
     assert (whole.path / "own.svg").is_file()
-    append = Journal.append
-
-    def stopping(journal, entry):
-        append(journal, entry)
-        if len(journal.entries) == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Journal, "append", stopping)
+    with stopped_after(entries), pytest.raises(KeyboardInterrupt):
         parts.run()
     again = run_of(build, tmp_path / "parts")
     assert again.run() == genotype
     assert scores_of(again) == scores_of(whole)
+
+
+def test_members_whose_nested_choices_do_not_run_are_whole(tmp_path):
+    """They have fewer decisions; their pool is validated in a process of its own."""
+    settings = replace(SETTINGS, pool_size=6, edge_decision="sample")
+    searched = run_of(Plain, tmp_path, "search", settings)
+    searched.run()
+    [*pool] = json.loads((searched.path / "networks_pool.json").read_text())["networks"]
+    shallow = ["out/deep" not in one["genotype"] for one in pool]
+    assert any(shallow) and not all(shallow)
+    winner = run_of(Plain, tmp_path, "validation", settings).run()
+    assert winner in [one["genotype"] for one in pool]
+    (searched.path / "networks_pool.json").unlink()  # it comes out of the journal
+    again = run_of(Plain, tmp_path, "search", settings)
+    again.run()
+    assert json.loads((again.path / "networks_pool.json").read_text())["networks"] == pool
 
 
 def test_a_genotype_is_drawn_as_a_chain():

@@ -91,26 +91,12 @@ def test_stages_alone_come_to_the_same(uninterrupted, tmp_path):
     assert what_came_out(folder) == what_came_out(uninterrupted[0])
 
 
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C."""
-
-
-def test_stopped_again_and_again_changes_nothing(uninterrupted, tmp_path, monkeypatch):
+def test_stopped_again_and_again_changes_nothing(uninterrupted, tmp_path):
     """Ctrl-C before the entry of any moment; the same command goes on and computes nothing twice."""
-    append, left = Journal.append, []
-
-    def stopping(journal, entry):
-        if left[0] == 0:
-            raise Stopped
-        left[0] -= 1
-        append(journal, entry)
-
-    monkeypatch.setattr(Journal, "append", stopping)
     for entries in (7, 40, 22, 1, 2, 1):
-        left[:] = [entries]
-        code, _, error = commands.run(networks_proposal.main, f"--out={tmp_path}", *TINY)
+        with commands.stopped_after(entries):
+            code, _, error = commands.run(networks_proposal.main, f"--out={tmp_path}", *TINY)
         assert (code, error) == (130, "stopped: the same command goes on from here\n")
-    left[:] = [1000]
     done(tmp_path, *TINY)
     assert what_came_out(tmp_path / NAME) == what_came_out(uninterrupted[0])
 

@@ -10,13 +10,13 @@ from foresight_ext.devices import Compute
 from foresight_ext.errors import UserError
 from foresight_ext.images.source import ImageSettings
 from foresight_ext.runs.folder import Place
-from foresight_ext.runs.journal import Journal
 from foresight_ext.search.run import SearchRun
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.supernets.supernet import Masked
 from foresight_ext.training.run import Job, train
 from foresight_ext.training.settings import TrainSettings
 from tests.chain_space import CANDIDATES, ChainSpace
+from tests.running import stopped_after
 
 SETTINGS = SearchSettings(pool_size=3, validate_rounds=2, batch_size=16)
 DIGITS, CPU = ImageSettings("digits"), Compute("cpu", threads=1)
@@ -51,24 +51,13 @@ def test_it_is_searched_validated_and_trained(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("metrics", [("snip",), ("synflow", "nwot")])
-def test_stopped_anywhere_it_goes_on_to_the_same(tmp_path, monkeypatch, metrics):
+def test_stopped_anywhere_it_goes_on_to_the_same(tmp_path, metrics):
     settings = SearchSettings(metrics=metrics, pool_size=2, validate_rounds=2, batch_size=8)
     whole = run_of(tmp_path / "whole", settings=settings)
     genotype = whole.run()
-    append, left = Journal.append, [0]
-
-    def stopping(journal, entry):
-        if left[0] == 0:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        append(journal, entry)
-
-    monkeypatch.setattr(Journal, "append", stopping)
     for count in (1, 4, 2):
-        left[0] = count
-        with pytest.raises(KeyboardInterrupt):
+        with stopped_after(count), pytest.raises(KeyboardInterrupt):
             run_of(tmp_path / "parts", settings=settings).run()
-    left[0] = 100
     parts = run_of(tmp_path / "parts", settings=settings)
     assert parts.run() == genotype
     for name in ("search", "validation"):

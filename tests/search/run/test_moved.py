@@ -5,10 +5,9 @@ import shutil
 
 import pytest
 
-from foresight_ext.runs.journal import Journal
 from nasbench201 import networks_proposal, score_archs
 from tests import running as commands
-from tests.running import TINY_NASBENCH201, class_folders, read
+from tests.running import TINY_NASBENCH201, class_folders, read, stopped_after
 from tests.search.run.runs import FIXED, done, refused, run
 
 FOLDER = [*FIXED[1:], "--batch_size=4", "--pool_size=1", "--validate_rounds=2", "--dataset=folder"]
@@ -17,20 +16,11 @@ SCORED = [*TINY_NASBENCH201[1:], "--dataset=folder", "--batch_size=4", "--sample
 
 
 @pytest.fixture
-def begun(tmp_path, monkeypatch):
+def begun(tmp_path):
     """Run folders with a run that was stopped after four entries; its images lie in tmp_path/data."""
     for split in ("train", "test"):
         class_folders(tmp_path / "data" / split, (8, 8), images=20)
-    append, left = Journal.append, [4]
-
-    def stopping(journal, entry):
-        if left[0] == 0:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        append(journal, entry)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "append", stopping)
+    with stopped_after(4):
         assert run(tmp_path / "out", *FOLDER, f"--data={tmp_path / 'data'}").code == 130
     return tmp_path / "out"
 

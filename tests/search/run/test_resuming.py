@@ -12,11 +12,10 @@ import pytest
 
 from foresight_ext.images.datasets import DATASETS
 from foresight_ext.measures import PROXIES, vkdnw_entropy
-from foresight_ext.runs.journal import Journal
 from foresight_ext.search.orders import ORDERS
 from nasbench201.genotype import EDGE_NAMES, OPERATIONS
 from tests import PROJECT_ROOT
-from tests.running import class_folders, read
+from tests.running import class_folders, read, stopped_after
 from tests.search.run.runs import (
     BEST,
     DECISIONS,
@@ -287,20 +286,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 # ---- another data set under the same path
 
 
-def test_a_search_does_not_go_on_with_other_images(tmp_path, monkeypatch):
+def test_a_search_does_not_go_on_with_other_images(tmp_path):
     class_folders(tmp_path / "data/train", (8, 8), images=20)
     arguments = [*FIXED[1:], "--batch_size=4", "--pool_size=2", "--validate_rounds=2", "--dataset=folder"]
     arguments += [f"--data={tmp_path / 'data'}"]
-    append, left = Journal.append, [4]
-
-    def stopping(journal, entry):
-        if left[0] == 0:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        append(journal, entry)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "append", stopping)
+    with stopped_after(4):
         assert run(tmp_path, *arguments).code == 130
     more = tmp_path / "data/train/a"
     kept = (more / "0.png").read_bytes()
