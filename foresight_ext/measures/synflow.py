@@ -70,7 +70,7 @@ def _positive(value: Tensor) -> Tensor:
 
 
 def _pass_on(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return inputs[0]
+    return inputs[0].clone()  # as a batch norm: what follows may change it in place
 
 
 PROXY = Synflow("synflow", keep_batch_norms=False)

@@ -355,6 +355,32 @@ def test_relus_that_are_functions_count_as_modules_do(name):
     assert score(name, functions, batch) == score(name, modules, batch)
 
 
+class Shortcut(nn.Module):
+    """What a batch norm returns is added to in place, or not, while its input is still needed."""
+
+    def __init__(self, in_place):
+        super().__init__()
+        self.conv, self.relu, self.bn = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(3)
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(3, 10)
+        self.in_place = in_place
+
+    def forward(self, x):
+        out = self.bn(self.relu(self.conv(x)))
+        if self.in_place:
+            out += x
+        else:
+            out = out + x
+        return self.head(self.pool(out).flatten(1))
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_adding_in_place_behind_a_batch_norm_changes_no_score(name):
+    one, other = Shortcut(in_place=True), Shortcut(in_place=False)
+    other.load_state_dict(one.state_dict())
+    scores = [score(name, network, minibatch(0, 8)) for network in (one, other)]
+    assert scores[0] == pytest.approx(scores[1])
+
+
 # ---- buffers
 
 
