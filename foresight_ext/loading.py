@@ -7,8 +7,9 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from foresight_ext.errors import UserError, reason
@@ -66,7 +67,9 @@ def _of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     name = f"_file_{path.stem}"  # such that a file random.py takes no other module's name
-    spec = importlib.util.spec_from_file_location(name, path.absolute())
+    spec = importlib.util.spec_from_file_location(
+        name, path.absolute(), loader=_AsItIs(name, str(path.absolute()))
+    )
     assert spec is not None and spec.loader is not None  # its name ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -81,6 +84,13 @@ def _of_file(path: Path) -> ModuleType:
                 raise UserError(f"{told}: stand in {folder}, or set PYTHONPATH={folder}") from error
             raise
     return module
+
+
+class _AsItIs(SourceFileLoader):
+    """Reads the file itself. What Python keeps compiled of it counts as new for a second after a change."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _place(error: BaseException) -> str:

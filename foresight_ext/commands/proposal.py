@@ -102,7 +102,7 @@ def _with_training(
         run.compare()
     else:
         genotype = run.run()
-        print(f"run: {run.path}")
+        print(f"run: {run.path}", flush=True)  # before what other processes print
         place = replace(place, force=False)  # the run folder was emptied, with what was trained in it
     if settings.processes > 1 and not is_launched():
         if not alone:

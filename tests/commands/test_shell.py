@@ -1,5 +1,6 @@
 """Commands in a shell: readers that go away, busy machines, and what a user's environment says."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -27,6 +28,7 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path, name):
     with subprocess.Popen(
         command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than is written, whoever is faster
         process.stdout.readline()
         process.stdout.close()
         error = process.stderr.read()
