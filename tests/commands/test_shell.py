@@ -28,8 +28,9 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path, name):
     with subprocess.Popen(
         command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)  # less than is written, whoever is faster
-        process.stdout.readline()
+        # a pipe that is full before all is written, and stays so: it does not matter who is faster
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        assert os.read(process.stdout.fileno(), 1)
         process.stdout.close()
         error = process.stderr.read()
     assert error == ""
