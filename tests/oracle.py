@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from foresight_ext.supernets.kernel import RecordedBlock
+from foresight_ext.supernets.relus import RELUS
 from foresight_ext.supernets.supernet import remove
 from nasbench201.genotype import INCOMING
 from nasbench201.operations import ReLUConvBN, ResidualBlock
@@ -68,7 +69,7 @@ def hooked_score(network, x, *inputs, count_blocks=True):
 
     for module in network.modules():
         block = isinstance(module, RecordedBlock)
-        if isinstance(module, nn.ReLU) or (block and count_blocks):
+        if isinstance(module, RELUS) or (block and count_blocks):
             module.register_forward_hook(hook)
     network.eval()
     with torch.no_grad():
