@@ -17,6 +17,7 @@ from nasbench201 import train
 from nasbench201.benchmark import DATA_FOLDER, PTH_NAMES, Benchmark, add_benchmark_option, find_benchmark
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
+    from foresight_ext.search.report import Lookup
     from foresight_ext.search.run import SearchRun
 
 MODULE = "nasbench201.networks_proposal"
@@ -33,17 +34,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return propose(MODULE, parser, argv, _run)
 
 
-def _run(options: argparse.Namespace) -> "SearchRun":
+def lookup_of(options: argparse.Namespace) -> "Lookup":
+    """What asks the benchmark that the options name."""
     from foresight_ext.search.report import Lookup
+
+    missing = (
+        f"put {' or '.join(PTH_NAMES)} or a *nasbench201*.csv into {DATA_FOLDER}, or give --benchmark FILE"
+    )
+    path = find_benchmark(options.benchmark)
+    return Lookup(Benchmark.open(path).query if path is not None else None, missing)
+
+
+def _run(options: argparse.Namespace) -> "SearchRun":
     from foresight_ext.search.run import SearchRun
     from nasbench201.space import NASBench201Space
 
     space = NASBench201Space(**asdict(train.skeleton_of(options)))
     space.train_spec = train.spec_of(options, options.train_batch_size)
-    missing = (
-        f"put {' or '.join(PTH_NAMES)} or a *nasbench201*.csv into {DATA_FOLDER}, or give --benchmark FILE"
-    )
-    path = find_benchmark(options.benchmark)
     return SearchRun(
         space,
         images_of(options),
@@ -51,7 +58,7 @@ def _run(options: argparse.Namespace) -> "SearchRun":
         place_of(options),
         compute_of(options),
         options.stage,
-        Lookup(Benchmark.open(path).query if path is not None else None, missing),
+        lookup_of(options),
     )
 
 

@@ -84,3 +84,27 @@ class ImageNetSettings:
         from foresight_ext.images.large_images import open_imagenet
 
         return open_imagenet(self.data, split, self.workers, self.crop_size)
+
+
+class OpenedOnce:
+    """A data set whose splits are opened once for several runs."""
+
+    def __init__(self, source: ImageSource):
+        self._source = source
+        self._splits: dict[str, Images] = {}
+
+    @property
+    def dataset(self) -> str:
+        return self._source.dataset
+
+    @property
+    def root(self) -> Path | None:
+        return self._source.root
+
+    def settings(self) -> dict[str, Any]:
+        return self._source.settings()
+
+    def open(self, split: str) -> "Images":
+        if split not in self._splits:
+            self._splits[split] = self._source.open(split)
+        return self._splits[split]

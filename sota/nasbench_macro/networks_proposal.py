@@ -21,6 +21,7 @@ from foresight_ext.commands.proposal import propose
 from sota.nasbench_macro.benchmark import FILE, Benchmark, add_benchmark_option
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
+    from foresight_ext.search.report import Lookup
     from foresight_ext.search.run import SearchRun
 
 MODULE = "sota.nasbench_macro.networks_proposal"
@@ -32,18 +33,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(MODULE, "Zero-Cost-PT on NAS-Bench-Macro: search, and on request validation.")
     # officially the pool is the result
     add_search_options(parser, batch_size=256, seed=0, stages=("search", "all", "validation"))
-    parser.option("--init_channels", type=whole_number(1), default=32, help="channels of the stem")
-    add_benchmark_option(parser)
+    add_own_options(parser)
     parser.set_defaults(skip_training=True, max_params=False)  # the benchmark has trained every network
     return propose(MODULE, parser, argv, _run)
 
 
-def _run(options: argparse.Namespace) -> "SearchRun":
+def add_own_options(parser: Parser) -> None:
+    """The size of the networks, and the benchmark."""
+    parser.option("--init_channels", type=whole_number(1), default=32, help="channels of the stem")
+    add_benchmark_option(parser)
+
+
+def lookup_of(options: argparse.Namespace) -> "Lookup":
+    """What asks the benchmark that the options name."""
     from foresight_ext.search.report import Lookup
+
+    path = FILE if options.benchmark is None and FILE.is_file() else options.benchmark
+    return Lookup(Benchmark(path).query if path is not None else None, "give --benchmark FILE")
+
+
+def _run(options: argparse.Namespace) -> "SearchRun":
     from foresight_ext.search.run import SearchRun
     from sota.nasbench_macro.space import MacroSpace
 
-    path = FILE if options.benchmark is None and FILE.is_file() else options.benchmark
     return SearchRun(
         MacroSpace(options.init_channels),
         images_of(options),
@@ -51,7 +63,7 @@ def _run(options: argparse.Namespace) -> "SearchRun":
         place_of(options),
         compute_of(options),
         options.stage,
-        Lookup(Benchmark(path).query if path is not None else None, "give --benchmark FILE"),
+        lookup_of(options),
     )
 
 
