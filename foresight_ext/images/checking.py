@@ -43,10 +43,10 @@ def check_images(split: Path, files: Sequence[str], stats: Sequence[os.stat_resu
     written wrong with right checksums: those are told when they are read, if they can't be decoded.
 
     A split without a fault is remembered in a hidden file beside its folder, where that can be written,
-    until a file's name, size or time of change is another one.
+    until a file's name, size or time of change is another one; their order makes no difference.
     """
     memory = split.with_name(f".{split.name}-checked")
-    kinds = (f"{path} {one.st_size} {one.st_mtime_ns}" for path, one in zip(files, stats))
+    kinds = sorted(f"{path} {one.st_size} {one.st_mtime_ns}" for path, one in zip(files, stats))
     now = digest(kinds)
     if _remembered(memory) == now:
         return

@@ -1,13 +1,14 @@
 """Image files in class folders, root/split/class/file, and how one is decoded."""
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torchvision.datasets
 from PIL import Image, UnidentifiedImageError
 
 from foresight_ext.errors import UserError, reason
+from foresight_ext.images.listing import listed_order, listing_of
 
 
 class ClassFolders(torchvision.datasets.ImageFolder):
@@ -33,8 +34,22 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def class_folders(root: Path, split: str) -> ClassFolders:
-    """The files and classes of root/split; UserError if none or other classes lie there."""
+class SplitFiles(NamedTuple):
+    """A split's files, each with its label, and the names of the classes.
+
+    `listed` is the name of the list that gives the files' order; without one they are sorted by path.
+    """
+
+    samples: list[tuple[str, int]]
+    classes: list[str]
+    listed: str | None
+
+
+def class_folders(root: Path, split: str) -> SplitFiles:
+    """The files and classes of root/split, in the order of its list if it has one (see listing.py).
+
+    UserError if no classes or other ones lie there, or if the list is not one of all files.
+    """
     try:
         found = ClassFolders(str(root / split))
     except OSError as error:
@@ -42,7 +57,12 @@ def class_folders(root: Path, split: str) -> ClassFolders:
     train = root / "train"
     if train.is_dir() and found.classes != found.find_classes(str(train))[0]:
         raise UserError(f"--data {root}: {split}/ and train/ have different class folders")
-    return found
+    listing = listing_of(root / split)
+    if listing is None:
+        return SplitFiles(found.samples, found.classes, None)
+    names = [Path(path).relative_to(root / split).as_posix() for path, _ in found.samples]
+    order = listed_order(listing, root / split, names)
+    return SplitFiles([found.samples[place] for place in order], found.classes, listing.name)
 
 
 def decoded(source: str | IO[bytes], name: str) -> Image.Image:

@@ -59,13 +59,14 @@ class ImageData:
     std: Sequence[float]
     augmentation: Augmentation
     files: str = ""  # a digest of the files' names and sizes, where there are such
+    listed: str | None = None  # the name of the list that gives their order, where there is one
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def described(self) -> dict[str, Any]:
         content = digest([self.labels.numpy().tobytes(), self.files])
-        return {"images": len(self), "classes": self.classes, "digest": content}
+        return {"images": len(self), "classes": self.classes, **ordered_by(self.listed), "digest": content}
 
     def render(self, draws: BatchDraws, device: torch.device) -> Batch:
         """Read, crop, flip and normalise the images of a minibatch: a pure function of its draws."""
@@ -93,6 +94,11 @@ def normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> T
 def mixed_order(images: int) -> Tensor:
     """The order of files that lie sorted by class: fixed, and the first of them mix the classes."""
     return torch.randperm(images, generator=torch.Generator().manual_seed(0))
+
+
+def ordered_by(listed: str | None) -> dict[str, Any]:
+    """What a split's description says of a list that gives the order of its files."""
+    return {} if listed is None else {"order": listed}
 
 
 def load(name: str, request: Request) -> ImageData:
@@ -253,7 +259,7 @@ class _FolderImages:
 
 
 def folder(request: Request) -> ImageData:
-    """Any images in class folders. They have no order of their own: sorted, then shuffled once.
+    """Any images in class folders, as a list beside the folder orders them; else sorted, then shuffled once.
 
     UserError names damaged ones here, before long work starts.
     """
@@ -263,10 +269,11 @@ def folder(request: Request) -> ImageData:
     place = next((request.root / s for s in splits if (request.root / s).is_dir()), None)
     if place is None:
         raise UserError(f"--data {request.root} has no folder {' or '.join(splits)} of class folders")
-    samples = class_folders(request.root, place.name).samples
-    order = mixed_order(len(samples)).tolist()
-    labels = torch.tensor([samples[index][1] for index in order])
-    files = [samples[index][0] for index in order]
+    samples, _, listed = class_folders(request.root, place.name)
+    if listed is None:
+        samples = [samples[index] for index in mixed_order(len(samples)).tolist()]
+    labels = torch.tensor([label for _, label in samples])
+    files = [file for file, _ in samples]
     stats = stats_of(files)
     check_images(place, files, stats, request.workers)
     sizes = (f"{Path(file).relative_to(place)} {one.st_size}" for file, one in zip(files, stats))
@@ -279,6 +286,7 @@ def folder(request: Request) -> ImageData:
         request.std or _CIFAR10_STD,
         Augmentation(request.image_size),
         digest(sizes),
+        listed,
     )
 
 

@@ -17,7 +17,7 @@ from foresight_ext.errors import UserError, reason
 from foresight_ext.files import DATA_FOLDER
 from foresight_ext.images.batches import Batch, BatchDraws, digest, seed_of
 from foresight_ext.images.class_folders import class_folders, decoded
-from foresight_ext.images.datasets import mixed_order, normalised
+from foresight_ext.images.datasets import mixed_order, normalised, ordered_by
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -83,7 +83,7 @@ class LargeImages:
     """One split of photographs. `read` gives an image (RGB) and its label for an index.
 
     `files` is a digest of what it is read from. `mixed` numbers the images anew, once and for all, because
-    they lie sorted by class.
+    they lie sorted by class; `listed` is the name of the list that gives their order instead.
     Evaluation takes the centre (`size`) of the image whose shorter side is resized to 8/7 of that.
     """
 
@@ -100,11 +100,13 @@ class LargeImages:
         size: int = 224,
         mixed: bool = False,
         files: str = "",
+        listed: str | None = None,
     ):
         self.classes = classes
         self.augmentation = LargeAugmentation(size)
         self._count = count
         self._files = files
+        self._listed = listed
         self._read = read
         self._workers = workers
         self._order = mixed_order(count) if mixed else torch.arange(count)
@@ -113,7 +115,8 @@ class LargeImages:
         return self._count
 
     def described(self) -> dict[str, Any]:
-        return {"images": len(self), "classes": self.classes, "digest": self._files}
+        listed = ordered_by(self._listed)
+        return {"images": len(self), "classes": self.classes, **listed, "digest": self._files}
 
     def render(self, draws: BatchDraws, device: torch.device) -> Batch:
         """Read, crop, flip, change colours and normalise: a pure function of the draws."""
@@ -163,14 +166,15 @@ def open_imagenet(root: Path | None, split: str, workers: int, size: int = 224) 
 
 
 def _from_folders(root: Path, folder: str, workers: int, size: int) -> LargeImages:
-    found = class_folders(root, folder)
+    samples, classes, listed = class_folders(root, folder)
 
     def read(index: int) -> tuple[Image.Image, int]:
-        path, label = found.samples[index]
+        path, label = samples[index]
         return decoded(path, path), label
 
-    names = digest(str(Path(path).relative_to(root)) for path, _ in found.samples)
-    return LargeImages(len(found.samples), len(found.classes), read, workers, size, folder == "train", names)
+    names = digest(str(Path(path).relative_to(root)) for path, _ in samples)
+    mixed = folder == "train" and listed is None
+    return LargeImages(len(samples), len(classes), read, workers, size, mixed, names, listed)
 
 
 def _from_hdf5(file: Path, workers: int, size: int, mixed: bool) -> LargeImages:

@@ -175,13 +175,17 @@ def write_folder(place: Path, seed: int = 0) -> list[tuple[Path, int]]:
     return [(path, label) for path, label, *_ in listed]
 
 
-def read_folder(listed: list[tuple[Path, int]], size: int = 32) -> Split:
-    order = torch.randperm(len(listed), generator=torch.Generator().manual_seed(0)).tolist()
+def read_listed(listed: list[tuple[Path, int]], size: int = 32) -> Split:
+    """The images as they are listed."""
     resize = Resize((size, size))
-    images = [np.array(resize(default_loader(str(listed[index][0])))) for index in order]
-    return Split(
-        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), [listed[index][1] for index in order]
-    )
+    images = [np.array(resize(default_loader(str(path)))) for path, _ in listed]
+    return Split(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), [label for _, label in listed])
+
+
+def read_folder(listed: list[tuple[Path, int]], size: int = 32) -> Split:
+    """The images shuffled, as where nothing gives their order."""
+    order = torch.randperm(len(listed), generator=torch.Generator().manual_seed(0)).tolist()
+    return read_listed([listed[index] for index in order], size)
 
 
 def folder(root, monkeypatch):
