@@ -22,7 +22,8 @@ Row = Mapping[str, Any]
 def markdown(rows: Sequence[Row]) -> str:
     """A table in Markdown; the first row names the columns."""
     columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *([_text(row[one]) for one in columns] for row in rows)]
+    cells = ([str(row[one]).replace("|", "\\|") for one in columns] for row in rows)
+    lines = [columns, ["---"] * len(columns), *cells]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -33,7 +34,7 @@ def latex(rows: Sequence[Row]) -> str:
     def line(cells: Sequence[str]) -> str:
         return " & ".join("".join(_LATEX.get(one, one) for one in cell) for cell in cells) + r" \\"
 
-    body = [line([_text(row[one]) for one in columns]) for row in rows]
+    body = [line([str(row[one]) for one in columns]) for row in rows]
     lines = [rf"\begin{{tabular}}{{{'l' * len(columns)}}}", r"\toprule", line(columns), r"\midrule"]
     return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
 
@@ -54,7 +55,3 @@ def write_tables(folder: Path, name: str, rows: Sequence[Row], records: Sequence
     for file, content in zip(files, contents.values()):
         write_text(file, content)
     return files
-
-
-def _text(cell: Any) -> str:
-    return str(cell)

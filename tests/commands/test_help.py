@@ -15,12 +15,14 @@ COMMANDS = [
     "nasbench201.networks_proposal",
     "nasbench201.train",
     "nasbench201.score_archs",
+    "nasbench201.reproduce",
     "nasbench201.benchmark",
     "nasbench201.visualize",
     "sota.cnn.networks_proposal",
     "sota.cnn.networks_proposal_imagenet",
     "sota.cnn.train",
     "sota.cnn.train_imagenet",
+    "sota.cnn.reproduce",
     "sota.cnn.genotypes",
     "sota.cnn.visualize",
     "sota.mobilenet.networks_proposal",
@@ -28,6 +30,7 @@ COMMANDS = [
     "sota.mobilenet.genotypes",
     "sota.mobilenet.visualize",
     "sota.nasbench_macro.networks_proposal",
+    "sota.nasbench_macro.reproduce",
     "sota.nasbench_macro.visualize",
 ]
 CODE = """
