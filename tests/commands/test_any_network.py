@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 from types import SimpleNamespace
 
 import pytest
@@ -305,7 +304,7 @@ def test_a_package_must_not_take_a_name(installed):
 def test_the_readme_is_true(tmp_path, monkeypatch):
     """Its files are written, and its commands run in the order in which they stand."""
     text = (PROJECT_ROOT / "foresight_ext/README.md").read_text()
-    section = text.split("## Adding a space as a stranger would\n")[1].split("\n## ")[0]
+    section = text.split("## Adding a space as a stranger would\n")[1].split("\n## Adding something\n")[0]
     blocks = re.findall(r"```(\w+)\n(.*?)```", section, re.S)
     files = {"python": "nets.py", "toml": "pyproject.toml"}
     assert {kind for kind, _ in blocks} == {*files, "bash"}
@@ -322,7 +321,8 @@ def test_the_readme_is_true(tmp_path, monkeypatch):
     here.mkdir()
     for kind, block in blocks:
         if kind in files:
-            (here / files[kind]).write_text(textwrap.dedent(block))
+            with (here / files[kind]).open("a") as file:
+                file.write(f"{block}\n\n")
             continue
         commands = ["set -e", block.replace("pip install .", f"{pip} && rm nets.py")]
         ran = subprocess.run(
