@@ -68,7 +68,7 @@ def searched(run: SearchRun, rounds: Sequence[int]) -> Searched:
         there = read_config(run.path)["settings"].get("pool_size")
         size = max(size, there) if isinstance(there, int) else size
     settings = replace(run.settings, pool_size=size, validate_rounds=_USUAL)
-    rounds = rounds if size > 1 else ()
+    rounds = rounds if run.settings.pool_size > 1 else ()
 
     def part(settings: SearchSettings, save: str, stage: str) -> Path:
         place = replace(run.place, save=save)
