@@ -53,6 +53,8 @@ def test_is_not_computed_again(found, monkeypatch):
     assert searched(run_in(folder), ROUNDS) == sweep
     smaller = searched(run_in(folder, replace(SETTINGS, pool_size=2)), ROUNDS)
     assert smaller == sweep  # the larger pool holds it
+    one = searched(run_in(folder, replace(SETTINGS, pool_size=1)), ROUNDS)
+    assert (one.winner(1, 1), one.validations) == (sweep.winner(1, 1), {})
 
 
 def test_goes_on_after_a_kill(found, tmp_path):
