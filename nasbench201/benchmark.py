@@ -211,16 +211,35 @@ def _read_csv(path: Path) -> Benchmark:
     return _build(path, archs, {name: [row[column] for row in rows] for name, column in held.items()})
 
 
+def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
+    """Every architecture's test accuracy in percent: data set -> architecture -> accuracy.
+
+    Empty without a file, and where only a .pth lies that was never read, which takes minutes. UserError if
+    the file is damaged.
+    """
+    found = path if path is not None and path.is_file() else find_benchmark(None)
+    if found is None or (found.suffix.lower() == ".pth" and not _compact(found)[2]):
+        return {}
+    benchmark = Benchmark.open(found)
+    return {name: dict(zip(benchmark, column.tolist())) for name, column in benchmark._accuracy.items()}
+
+
+def _compact(pth: Path) -> tuple[Path, str, bool]:
+    """The compact file beside a .pth, how it begins up to its checksum, and whether it is there and does."""
+    compact = pth.with_suffix(_COMPACT_SUFFIX)
+    state = pth.stat()
+    stamp = f"# compact form of {pth.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
+    if not compact.is_file():
+        return compact, stamp, False
+    with compact.open(encoding="utf-8", errors="replace") as stream:
+        return compact, stamp, stream.readline().startswith(stamp)
+
+
 def _open_pth(path: Path) -> Benchmark:
     """Read the compact file beside a .pth; make it first where it is missing or the .pth has changed."""
-    compact = path.with_suffix(_COMPACT_SUFFIX)
-    state = path.stat()
-    stamp = f"# compact form of {path.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
-    if compact.is_file():
-        with compact.open(encoding="utf-8", errors="replace") as stream:
-            fresh = stream.readline().startswith(stamp)
-        if fresh:
-            return _read_csv(compact)
+    compact, stamp, fresh = _compact(path)
+    if fresh:
+        return _read_csv(compact)
     _log.info("reading '%s', once: per GB about 3 minutes and 6 GB of memory", path)
     archs, cells = _read_pth(path)
     benchmark = _build(path, archs, cells)

@@ -55,6 +55,10 @@ class Benchmark:
     def __len__(self) -> int:
         return len(self._accuracies)
 
+    def accuracies(self) -> dict[str, float]:
+        """Every architecture's test accuracy in percent."""
+        return dict(self._accuracies)
+
     def query(self, genotype: str) -> dict[str, dict[str, Any]]:
         """Accuracy, rank (1 + how many are strictly better), regret and of how many, by the data set."""
         if genotype not in self._accuracies:
@@ -63,3 +67,12 @@ class Benchmark:
         rank = 1 + sum(other > accuracy for other in every)
         held = {"accuracy": accuracy, "rank": rank, "regret": max(every) - accuracy, "of": len(self)}
         return {DATASET: held}
+
+
+def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
+    """Every architecture's test accuracy in percent, by the data set; empty without a file.
+
+    UserError if it is damaged.
+    """
+    found = path if path is not None and path.is_file() else FILE
+    return {DATASET: Benchmark(found).accuracies()} if found.is_file() else {}
