@@ -98,12 +98,11 @@ class Benchmark:
 
         Raises UserError if the file is missing, damaged or of another kind.
         """
-        found = find_benchmark(Path(path))
-        assert found is not None  # a path was given
-        suffix = found.suffix.lower()
-        if suffix not in (".pth", ".csv"):
-            raise _fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
-        return _open_pth(found) if suffix == ".pth" else _read_csv(found)
+        benchmark = _open(path)
+        if len(benchmark) < SPACE_SIZE:
+            what = "'%s' holds %d of %d architectures: ranks are among those"
+            _log.warning(what, benchmark.path, len(benchmark), SPACE_SIZE)
+        return benchmark
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -157,6 +156,15 @@ class Benchmark:
         return columns[dataset]
 
 
+def _open(path: str | Path) -> Benchmark:
+    found = find_benchmark(Path(path))
+    assert found is not None  # a path was given
+    suffix = found.suffix.lower()
+    if suffix not in (".pth", ".csv"):
+        raise _fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
+    return _open_pth(found) if suffix == ".pth" else _read_csv(found)
+
+
 def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]]) -> Benchmark:
     """Check what was read and rank it; UserError names the first fault."""
     if not archs or not cells:
@@ -169,8 +177,6 @@ def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]])
     positions = {arch: position for position, arch in enumerate(archs)}
     if len(positions) < len(archs):
         raise _fault(path, f"lists '{Counter(archs).most_common(1)[0][0]}' more than once: once is allowed")
-    if len(archs) < SPACE_SIZE:
-        _log.warning("'%s' holds %d of %d architectures: ranks are among those", path, len(archs), SPACE_SIZE)
     accuracy, rank = {}, {}
     for dataset, column in cells.items():
         try:
@@ -220,7 +226,7 @@ def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
     found = path if path is not None and path.is_file() else find_benchmark(None)
     if found is None or (found.suffix.lower() == ".pth" and not _compact(found)[2]):
         return {}
-    benchmark = Benchmark.open(found)
+    benchmark = _open(found)
     return {name: dict(zip(benchmark, column.tolist())) for name, column in benchmark._accuracy.items()}
 
 

@@ -53,7 +53,7 @@ def propose(
         if options.stage in ("search", "validation") or (options.stage == "all" and options.skip_training):
             run = make_run(options)
             run.run()
-            renew_report(run.path)
+            print(renew_report(run.path))
             print(f"run: {run.path}")
             return 0
         if is_launched() and options.stage != "training":
@@ -117,6 +117,6 @@ def _with_training(
     name = f"{run.space.name}-{run.path.name}"
     train(Job(name, genotype, spec, run.images, path), settings, place, compute, remedy)
     if is_first_process():
-        renew_report(run.path)
+        print(renew_report(run.path))
         print(f"run: {path}")
     return 0

@@ -55,9 +55,9 @@ class TrainCommand:
         job = Job(name, genotype, self.spec_of(options, options.batch_size), images, path)
         with console_log():
             train(job, settings, place_of(options), compute)
-            if is_first_process():
-                renew_report(path)
-                print(f"run: {path}")
+        if is_first_process():
+            print(renew_report(path))
+            print(f"run: {path}")
         return 0
 
     def _parser(self) -> Parser:

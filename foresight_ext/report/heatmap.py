@@ -86,7 +86,7 @@ def shades(scores: Sequence[float]) -> list[int | None]:
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = high / 2 - low / 2 or 1.0  # halves: a difference may be beyond float64
     return [
-        round(SHADES * (score / 2 - low / 2) / scale) if math.isfinite(score) else None for score in scores
+        round(SHADES * ((score / 2 - low / 2) / scale)) if math.isfinite(score) else None for score in scores
     ]
 
 

@@ -95,7 +95,7 @@ def _strip(scores: Sequence[float], low: float, high: float) -> Strip | None:
     scale = (high / 2 - low / 2) or 1.0  # halves: a difference may be beyond float64
 
     def place(score: float) -> float:
-        return 4 + (_WIDTH - 8) * (score / 2 - low / 2) / scale
+        return 4 + (_WIDTH - 8) * ((score / 2 - low / 2) / scale)
 
     mean = _sum([{"": score / len(finite)} for score in finite], "")
     ticks = "".join(f"M{x} 3v10" for x in sorted({round(place(score)) for score in finite}))

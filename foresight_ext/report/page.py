@@ -3,7 +3,6 @@
 import errno
 import functools
 import json
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,9 @@ MOST_SQUARES = 5000  # of all heat maps of a page: the page stays below a megaby
 _MARK = re.compile(r'<meta name="generator" content="[^"]*">')
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
-_log = logging.getLogger(__name__)
+
+class _InTheWay(UserError):
+    """There is a file that is not to be overwritten."""
 
 
 def write_report(folders: Sequence[Path], out: Path | None = None, force: bool = False) -> Path:
@@ -45,21 +46,24 @@ def write_report(folders: Sequence[Path], out: Path | None = None, force: bool =
             return path
         if out is not None or _mark(there.decode(errors="replace")) != _mark(page):
             whose = "" if out is not None else ", and is no report of just this"
-            raise UserError(f"'{path}' exists already{whose}: give --force to overwrite it, or another --out")
+            raise _InTheWay(f"'{path}' exists already{whose}: give --force to overwrite it, or another --out")
     write_text(path, page)
     return path
 
 
-def renew_report(folder: Path) -> None:
-    """What a command does at the end of a run: write its report, or say why there is none."""
+def renew_report(folder: Path) -> str:
+    """Write the report of a run that has ended: a line that names it, or says why there is none."""
     try:
-        _log.info("report: %s", write_report([folder]))
+        return f"report: {write_report([folder])}"
+    except _InTheWay:  # --force would start the whole run afresh here
+        elsewhere = f"python -m foresight_ext.report {folder} --out FILE makes one elsewhere"
+        return f"no report: {folder / REPORT} holds something else; {elsewhere}"
     except UserError as error:
-        _log.info("no report: %s", error)
+        return f"no report: {error}"
     except OSError as error:
         if error.errno not in _READ_ONLY:
             raise
-        _log.info("no report: %s can't be written: %s", folder, error.strerror)
+        return f"no report: {folder} can't be written: {error.strerror}"
 
 
 def page_of(runs: Sequence[Run]) -> str:
@@ -67,11 +71,9 @@ def page_of(runs: Sequence[Run]) -> str:
     labels = _labels([run.path for run in runs])
     views = [view(run, label, MOST_SQUARES // len(runs)) for run, label in zip(runs, labels)]
     trained = [(run, label) for run, label in zip(runs, labels) if run.training is not None]
-    names = [f"{run.path.parent.name}/{run.path.name}" for run in runs]
     return _template().render(
         title=labels[0] if len(runs) == 1 else f"{len(runs)} runs",
         runs=views,
-        names=names,
         settings=_compared([run.settings for run in runs]),
         environment=_compared([run.environment for run in runs]),
         training_settings=_compared([_of_training(run) for run, _ in trained]),
