@@ -71,7 +71,7 @@ def page_of(runs: Sequence[Run]) -> str:
     labels = _labels([run.path for run in runs])
     views = [view(run, label, MOST_SQUARES // len(runs)) for run, label in zip(runs, labels)]
     trained = [(run, label) for run, label in zip(runs, labels) if run.training is not None]
-    return _template().render(
+    page = _template().render(
         title=labels[0] if len(runs) == 1 else f"{len(runs)} runs",
         runs=views,
         settings=_compared([run.settings for run in runs]),
@@ -82,6 +82,7 @@ def page_of(runs: Sequence[Run]) -> str:
         shades=range(SHADES + 1),
         side=SIDE,
     )
+    return page.encode(errors="replace").decode()  # JSON may hold halves of letters, which no file can
 
 
 @functools.cache

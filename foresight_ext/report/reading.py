@@ -241,4 +241,5 @@ def _training(path: Path) -> Training | None:
         with _reading(path / RESULT):
             result = read_result(path / RESULT)
             _ = [float(result["test_accuracy"][which]) for which in ("last", "best")]
+            _ = int(result.get("parameters", 0))
     return Training(settings, epochs, result)

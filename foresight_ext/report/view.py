@@ -108,7 +108,7 @@ def _training(training: Training) -> dict[str, Any]:
             ("protocol", str(result["protocol"])),
         ]
         if "parameters" in result:
-            shown["facts"].append(("parameters", f"{result['parameters']:,}"))
+            shown["facts"].append(("parameters", f"{int(result['parameters']):,}"))
     elif epochs:
         shown["facts"].append((f"{name} accuracy so far", f"{last:.2f}%"))
     return shown

@@ -243,7 +243,8 @@ def test_it_is_made_for_phones_printers_and_readers(trained):
 
 def test_hostile_names_are_text(tmp_path):
     evil = "<script>alert(1)<script> \"'&"
-    hostile = made_run(tmp_path / evil, training=False, **{evil: evil, "search_space": evil})
+    settings = {evil: evil, "search_space": evil, "half a letter": "\ud800"}
+    hostile = made_run(tmp_path / evil, training=False, **settings)
     content = json.loads((hostile / "config.json").read_text().replace("conv", "<b>conv"))
     write(hostile / "config.json", content)
     drawing = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(2)</script></svg>'
