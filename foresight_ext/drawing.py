@@ -107,7 +107,7 @@ def save_drawing(cell: Cell, path: Path) -> Path:
         else:
             # without the time of day the same cell gives the same file
             metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[kind]
-            with _style():
+            with steady_style():
                 _figure(cell).savefig(temporary, format=kind[1:], dpi=200, metadata=metadata)
     return path
 
@@ -116,7 +116,7 @@ def drawing_image(cell: Cell) -> "np.ndarray":
     """The drawing by the built-in layout as an RGB array, uint8 (height, width, 3), for TensorBoard."""
     import numpy as np
 
-    with _style():
+    with steady_style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         canvas = FigureCanvasAgg(_figure(cell))
@@ -125,7 +125,7 @@ def drawing_image(cell: Cell) -> "np.ndarray":
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def steady_style(salt: str = "cell") -> Iterator[None]:
     """Settings of matplotlib that a user's matplotlibrc must not change; the salt makes SVG ids repeat."""
     import matplotlib
 
@@ -136,7 +136,7 @@ def _style() -> Iterator[None]:
             "font.family": "monospace",
             "font.monospace": ["DejaVu Sans Mono"],
             "svg.fonttype": "none",
-            "svg.hashsalt": "cell",
+            "svg.hashsalt": salt,
         }
     )
     with settings:

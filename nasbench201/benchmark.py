@@ -98,12 +98,11 @@ class Benchmark:
 
         Raises UserError if the file is missing, damaged or of another kind.
         """
-        found = find_benchmark(Path(path))
-        assert found is not None  # a path was given
-        suffix = found.suffix.lower()
-        if suffix not in (".pth", ".csv"):
-            raise _fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
-        return _open_pth(found) if suffix == ".pth" else _read_csv(found)
+        benchmark = _open(path)
+        if len(benchmark) < SPACE_SIZE:
+            what = "'%s' holds %d of %d architectures: ranks are among those"
+            _log.warning(what, benchmark.path, len(benchmark), SPACE_SIZE)
+        return benchmark
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -157,6 +156,15 @@ class Benchmark:
         return columns[dataset]
 
 
+def _open(path: str | Path) -> Benchmark:
+    found = find_benchmark(Path(path))
+    assert found is not None  # a path was given
+    suffix = found.suffix.lower()
+    if suffix not in (".pth", ".csv"):
+        raise _fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
+    return _open_pth(found) if suffix == ".pth" else _read_csv(found)
+
+
 def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]]) -> Benchmark:
     """Check what was read and rank it; UserError names the first fault."""
     if not archs or not cells:
@@ -169,8 +177,6 @@ def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]])
     positions = {arch: position for position, arch in enumerate(archs)}
     if len(positions) < len(archs):
         raise _fault(path, f"lists '{Counter(archs).most_common(1)[0][0]}' more than once: once is allowed")
-    if len(archs) < SPACE_SIZE:
-        _log.warning("'%s' holds %d of %d architectures: ranks are among those", path, len(archs), SPACE_SIZE)
     accuracy, rank = {}, {}
     for dataset, column in cells.items():
         try:
@@ -211,16 +217,35 @@ def _read_csv(path: Path) -> Benchmark:
     return _build(path, archs, {name: [row[column] for row in rows] for name, column in held.items()})
 
 
+def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
+    """Every architecture's test accuracy in percent: data set -> architecture -> accuracy.
+
+    Empty without a file, and where only a .pth lies that was never read, which takes minutes. UserError if
+    the file is damaged.
+    """
+    found = path if path is not None and path.is_file() else find_benchmark(None)
+    if found is None or (found.suffix.lower() == ".pth" and not _compact(found)[2]):
+        return {}
+    benchmark = _open(found)
+    return {name: dict(zip(benchmark, column.tolist())) for name, column in benchmark._accuracy.items()}
+
+
+def _compact(pth: Path) -> tuple[Path, str, bool]:
+    """The compact file beside a .pth, how it begins up to its checksum, and whether it is there and does."""
+    compact = pth.with_suffix(_COMPACT_SUFFIX)
+    state = pth.stat()
+    stamp = f"# compact form of {pth.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
+    if not compact.is_file():
+        return compact, stamp, False
+    with compact.open(encoding="utf-8", errors="replace") as stream:
+        return compact, stamp, stream.readline().startswith(stamp)
+
+
 def _open_pth(path: Path) -> Benchmark:
     """Read the compact file beside a .pth; make it first where it is missing or the .pth has changed."""
-    compact = path.with_suffix(_COMPACT_SUFFIX)
-    state = path.stat()
-    stamp = f"# compact form of {path.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
-    if compact.is_file():
-        with compact.open(encoding="utf-8", errors="replace") as stream:
-            fresh = stream.readline().startswith(stamp)
-        if fresh:
-            return _read_csv(compact)
+    compact, stamp, fresh = _compact(path)
+    if fresh:
+        return _read_csv(compact)
     _log.info("reading '%s', once: per GB about 3 minutes and 6 GB of memory", path)
     archs, cells = _read_pth(path)
     benchmark = _build(path, archs, cells)

@@ -50,8 +50,9 @@ def test_the_wheel_holds_all_modules_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as content:
         names = {name for name in content.namelist() if ".dist-info/" not in name}
     modules = [path for name in PACKAGES for path in (PROJECT_ROOT / name).rglob("*.py")]
-    expected = {str(path.relative_to(PROJECT_ROOT)) for path in modules}
-    assert names == {*expected, "foresight_ext/py.typed"}
+    others = [PROJECT_ROOT / "foresight_ext/py.typed", *PROJECT_ROOT.glob("foresight_ext/report/templates/*")]
+    assert len(others) == 4
+    assert names == {str(path.relative_to(PROJECT_ROOT)) for path in [*modules, *others]}
 
 
 def test_an_installed_package_runs_where_the_user_stands(wheel, tmp_path):
@@ -63,7 +64,7 @@ def test_an_installed_package_runs_where_the_user_stands(wheel, tmp_path):
     told = ran([sys.executable, "-m", "nasbench201.networks_proposal", *SMALL], here, PYTHONPATH=str(site))
     run = here / "runs/nas-bench-201/zerocostpt-seed0-digits-jacob-random"
     assert told[-1] == f"run: {run}"
-    assert (run / "best_networks.json").is_file()
+    assert (run / "best_networks.json").is_file() and (run / "report.html").is_file()
     assert f"into {here}/data" in "\n".join(told)  # where a benchmark would lie
     after = sorted(path.relative_to(site) for path in site.rglob("*") if "__pycache__" not in path.parts)
     assert after == before

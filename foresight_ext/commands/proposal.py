@@ -10,7 +10,8 @@ from foresight_ext.commands.options import add_search_options, compute_of, place
 from foresight_ext.commands.parser import Parser, add_switch, console_log
 from foresight_ext.errors import UserError
 from foresight_ext.launched import is_first_process, is_launched
-from foresight_ext.runs.results import BEST, RESULT, find_network
+from foresight_ext.report.page import renew_report
+from foresight_ext.runs.results import BEST, RESULT, TRAINING, find_network
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.search.run import SearchRun
@@ -52,6 +53,7 @@ def propose(
         if options.stage in ("search", "validation") or (options.stage == "all" and options.skip_training):
             run = make_run(options)
             run.run()
+            print(renew_report(run.path))
             print(f"run: {run.path}")
             return 0
         if is_launched() and options.stage != "training":
@@ -89,7 +91,7 @@ def _with_training(
     from foresight_ext.training.distributed import launch
     from foresight_ext.training.run import Job, check, train
 
-    path, alone = run.path / "training", options.stage == "training"
+    path, alone = run.path / TRAINING, options.stage == "training"
     place, settings, compute = place_of(options), train_settings_of(options), compute_of(options)
     if not is_launched() and (place.force or not (path / RESULT).is_file()):
         check(spec, run.images, settings, place, compute)  # before the search, which takes long
@@ -115,5 +117,6 @@ def _with_training(
     name = f"{run.space.name}-{run.path.name}"
     train(Job(name, genotype, spec, run.images, path), settings, place, compute, remedy)
     if is_first_process():
+        print(renew_report(run.path))
         print(f"run: {path}")
     return 0

@@ -11,6 +11,7 @@ from foresight_ext.commands.options import add_common_options, compute_of, place
 from foresight_ext.commands.parser import Parser, console_log
 from foresight_ext.errors import UserError
 from foresight_ext.launched import is_first_process, is_launched
+from foresight_ext.report.page import renew_report
 from foresight_ext.runs.config import CONFIG
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -55,6 +56,7 @@ class TrainCommand:
         with console_log():
             train(job, settings, place_of(options), compute)
         if is_first_process():
+            print(renew_report(path))
             print(f"run: {path}")
         return 0
 

@@ -65,12 +65,12 @@ def _root_of(content: dict[str, Any]) -> str | None:
     return content["data"].get("root", content["settings"].get("data"))
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The content of a run's config.json; UserError if it is damaged."""
+def read_config(path: Path, remedy: str = "use --force to start afresh, or --save NAME") -> dict[str, Any]:
+    """The content of a run's config.json; UserError, with the remedy, if it is damaged."""
     config = path / CONFIG
     try:
         content = dict(json.loads(config.read_text(encoding="utf-8")))
         # what a kill or an older version has left may know nothing of the images yet
         return {**content, "settings": dict(content["settings"]), "data": dict(content.get("data", {}))}
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{config} is damaged: use --force to start afresh, or --save NAME") from None
+        raise UserError(f"{config} is damaged: {remedy}") from None

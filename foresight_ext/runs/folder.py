@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -105,11 +105,16 @@ class RunFolder:
         is kept as well: it makes no difference, but a finished run need not open images that it knows.
         """
         compare_data(self.path, root, splits, self.remedy)
+        self._keep("data", {**read_config(self.path)["data"], "root": written(root), **splits})
+
+    def keep_choices(self, choices: Mapping[str, Sequence[str]]) -> None:
+        """Keep what each of the scores in the search's journal belongs to, by the place of the decision."""
+        self._keep("choices", {name: list(names) for name, names in choices.items()})
+
+    def _keep(self, key: str, now: dict[str, Any]) -> None:
         content = read_config(self.path)
-        there = content["data"]
-        now = {**there, "root": written(root), **splits}
-        if now != there and not self.read_only:
-            write_json(self.path / CONFIG, {**content, "data": now})
+        if now != content.get(key) and not self.read_only:
+            write_json(self.path / CONFIG, {**content, key: now})
 
     def close(self) -> None:
         """End the log, and let other processes in."""

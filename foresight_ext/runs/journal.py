@@ -16,11 +16,13 @@ class Journal:
     """What a stage has done, one JSON object a line, appended as it happens.
 
     Every entry tells its `seconds`, which add up. A line that a killed process left half-written is dropped.
-    With `read_only` the file, which may be missing, is left as it is.
+    With `read_only` the file, which may be missing, is left as it is. `remedy` says in messages what to do
+    about a damaged file.
     """
 
-    def __init__(self, path: Path, read_only: bool = False):
+    def __init__(self, path: Path, read_only: bool = False, remedy: str = "--force starts the run afresh"):
         self.path = path
+        self.remedy = remedy
         self.entries: list[dict[str, Any]] = []
         self.seconds = 0.0
         self._file: io.FileIO | io.BytesIO
@@ -52,7 +54,7 @@ class Journal:
 
     def damaged(self, number: int) -> UserError:
         """What to raise if entry `number`, counted from 1, makes no sense."""
-        return UserError(f"{self.path} is damaged in line {number}: --force starts the run afresh")
+        return UserError(f"{self.path} is damaged in line {number}: {self.remedy}")
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add an entry; once this returns it outlives the process."""

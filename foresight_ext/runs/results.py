@@ -13,6 +13,7 @@ POOL = "networks_pool.json"
 BEST = "best_networks.json"
 SUMMARY = "summary.json"
 RESULT = "result.json"  # of a training
+TRAINING = "training"  # where the training of a run's winner lies
 _OF_A_RESULT = {
     "test_accuracy",
     "protocol",

@@ -1,10 +1,12 @@
 """The method: a supernet is discretised edge by edge, N times, and the pool of genotypes is validated.
 
 SPACES holds the search spaces by name: a new one is a module with a subclass of Space and a line here.
-Those of installed packages are entry points of the group GROUP.
+Those of installed packages are entry points of the group GROUP. BENCHMARKS tells, without PyTorch, what is
+known of all networks of a space.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foresight_ext.registry import Registry
@@ -29,3 +31,11 @@ for _name, _place, _line in (
     ("nas-bench-macro", "sota.nasbench_macro.space:MacroSpace", "8 layers of 3 candidates"),
 ):
     SPACES.declare(_name, _place, _line)
+
+# by the names of spaces: functions of a benchmark's file (None: what lies in the data folder) that give every
+# network's test accuracy in percent, data set -> genotype -> accuracy; nothing where that is not at hand
+BENCHMARKS: "Registry[Callable[[Path | None], Mapping[str, Mapping[str, float]]]]" = Registry(
+    "benchmark", f"{GROUP}.benchmarks"
+)
+BENCHMARKS.declare("nas-bench-201", "nasbench201.benchmark:accuracies", "15,625 networks, three data sets")
+BENCHMARKS.declare("nas-bench-macro", "sota.nasbench_macro.benchmark:accuracies", "6,561 networks, CIFAR-10")

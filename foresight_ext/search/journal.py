@@ -18,6 +18,12 @@ def scored(decision: Decision | Pruning, supernet: Supernet) -> tuple[str, list[
     return f"operation_scores/{choice.name}", list(choice.candidates)
 
 
+def choices_by_name(supernet: Supernet) -> dict[str, Sequence[str]]:
+    """What is scored for each decision that can come, by its place: a choice's candidates, a node's edges."""
+    nodes = {node.name: [supernet.choices[one].name for one in node.choices] for node in supernet.nodes}
+    return {**{choice.name: choice.candidates for choice in supernet.choices}, **nodes}
+
+
 def told(decision: Decision | Pruning, supernet: Supernet) -> str:
     """A decision in a few words."""
     if isinstance(decision, Pruning):

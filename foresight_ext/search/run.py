@@ -29,6 +29,7 @@ from foresight_ext.search.choosing import NoScore
 from foresight_ext.search.costs import Sizes
 from foresight_ext.search.given import GivenPool
 from foresight_ext.search.journal import (
+    choices_by_name,
     decided_mixings,
     read_decisions,
     read_rows,
@@ -252,6 +253,7 @@ class SearchRun:
             _log.info("search: networks have at most %s", most)
         supernet = search.supernet
         steps = len(supernet.choices) + len(supernet.nodes)
+        self.folder.keep_choices(choices_by_name(supernet))
         journal = self.folder.journal("search")
         done = read_decisions(journal, supernet)
         progress = Progress("search", settings.pool_size * steps, len(journal.entries))

@@ -32,22 +32,7 @@ class Benchmark:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            self._accuracies = {name: float(entry["mean_acc"]) for name, entry in content.items()}
-        except OSError as error:
-            raise UserError(f"--benchmark {path} can't be read: {error.strerror}") from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            told = "it must be a JSON object with a 'mean_acc' for each architecture"
-            raise UserError(f"--benchmark {path} is no file of NAS-Bench-Macro: {told}") from error
-        for name, accuracy in self._accuracies.items():
-            try:
-                parse_genotype(name)
-            except UserError as error:
-                raise UserError(f"--benchmark {path} is no file of NAS-Bench-Macro: {error}") from error
-            if not 0 <= accuracy <= 100:
-                told = f"'{name}' has the accuracy {accuracy}: it must be a percentage"
-                raise UserError(f"--benchmark {path} is damaged: {told}")
+        self._accuracies = _read(path)
         if len(self) < SPACE_SIZE:
             what = "'%s' holds %d of %d architectures: ranks are among those"
             _log.warning(what, path, len(self), SPACE_SIZE)
@@ -63,3 +48,32 @@ class Benchmark:
         rank = 1 + sum(other > accuracy for other in every)
         held = {"accuracy": accuracy, "rank": rank, "regret": max(every) - accuracy, "of": len(self)}
         return {DATASET: held}
+
+
+def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
+    """Every architecture's test accuracy in percent, by the data set; empty without a file.
+
+    UserError if it is damaged.
+    """
+    found = path if path is not None and path.is_file() else FILE
+    return {DATASET: _read(found)} if found.is_file() else {}
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: float(entry["mean_acc"]) for name, entry in content.items()}
+    except OSError as error:
+        raise UserError(f"--benchmark {path} can't be read: {error.strerror}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        told = "it must be a JSON object with a 'mean_acc' for each architecture"
+        raise UserError(f"--benchmark {path} is no file of NAS-Bench-Macro: {told}") from error
+    for name, accuracy in found.items():
+        try:
+            parse_genotype(name)
+        except UserError as error:
+            raise UserError(f"--benchmark {path} is no file of NAS-Bench-Macro: {error}") from error
+        if not 0 <= accuracy <= 100:
+            told = f"'{name}' has the accuracy {accuracy}: it must be a percentage"
+            raise UserError(f"--benchmark {path} is damaged: {told}")
+    return found

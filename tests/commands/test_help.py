@@ -12,6 +12,7 @@ from tests import PROJECT_ROOT
 COMMANDS = [
     "foresight_ext.__main__",
     "foresight_ext.commands.baseline",
+    "foresight_ext.report.__main__",
     "nasbench201.networks_proposal",
     "nasbench201.train",
     "nasbench201.score_archs",

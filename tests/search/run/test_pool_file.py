@@ -26,7 +26,7 @@ def pool_file(path, genotypes=(OTHER,), **changes):
 def told_of(result):
     """The lines of the report, from the architecture on, but for the search's seconds."""
     lines = result.out.partition("\narchitecture: ")[2].splitlines()
-    return [line for line in lines if " took " not in line and not line.startswith("run: ")]
+    return [line for line in lines if " took " not in line and not line.startswith(("report: ", "run: "))]
 
 
 def test_the_pool_of_another_run_comes_to_what_that_run_found(uninterrupted, tmp_path, calls):

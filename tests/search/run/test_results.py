@@ -133,7 +133,7 @@ def test_pictures_of_the_cell(uninterrupted):
 def test_what_is_printed_is_in_the_log_with_the_time(uninterrupted):
     printed = uninterrupted.out.splitlines()
     assert printed[0] == "nas-bench-201 on digits, seed 0, on the CPU"
-    assert printed[-1] == f"run: {uninterrupted.folder}"
+    assert printed[-2:] == [f"report: {uninterrupted.folder}/report.html", f"run: {uninterrupted.folder}"]
     assert "search: 2 discretisations of 6 decisions" in printed
     assert "validation: 2 distinct networks, 30 minibatches each" in printed
     genotypes = [network["genotype"] for network in read(uninterrupted.folder, POOL)["networks"]]
@@ -145,7 +145,7 @@ def test_what_is_printed_is_in_the_log_with_the_time(uninterrupted):
     assert f"architecture: {read(uninterrupted.folder, BEST)['networks']}" in printed
     assert uninterrupted.says("Traceback") == 0
     log = (uninterrupted.folder / "log.txt").read_text().splitlines()
-    assert [re.sub(r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "", line) for line in log] == printed[:-1]
+    assert [re.sub(r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "", line) for line in log] == printed[:-2]
 
 
 def test_the_scores_are_listed_best_first(uninterrupted):
