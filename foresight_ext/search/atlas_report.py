@@ -85,7 +85,7 @@ def contents(found: Sequence[Method], choices: Sequence[Choice], reference: Refe
         "methods": {one.title: _content(one, choices, reference) for one in found},
         "matrix": {
             "names": list(tables),
-            "spearman": [[round(value, 4) for value in row] for row in correlation_matrix(tables)],
+            "spearman": correlation_matrix(list(tables.values())).round(4).tolist(),
         },
     }
 

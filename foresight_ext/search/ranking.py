@@ -1,8 +1,9 @@
 """How well scores rank operations: correlations of tables of scores, and what each table would keep."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 from scipy.stats import rankdata
 
 from foresight_ext.search.atlas import Rows, Step
@@ -22,9 +23,15 @@ def worth(rows: Rows, kind: str) -> Rows:
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's correlation, ties share a rank; 0 if all of one side are equal, which tells nothing."""
-    ranks = [rankdata(one) - (len(one) + 1) / 2 for one in (first, second)]
-    norm = math.sqrt(float(ranks[0] @ ranks[0]) * float(ranks[1] @ ranks[1]))
-    return float(ranks[0] @ ranks[1]) / norm if norm else 0.0
+    return float(_standardised(first) @ _standardised(second))
+
+
+def _standardised(scores: Sequence[float]) -> np.ndarray:
+    """Ranks less their mean, of length 1; zeros where all are equal."""
+    ranks = rankdata(scores) - (len(scores) + 1) / 2
+    length = math.sqrt(float(ranks @ ranks))
+    centred: np.ndarray = ranks / length if length else ranks
+    return centred
 
 
 def table_correlation(first: Rows, second: Rows) -> float:
@@ -33,9 +40,11 @@ def table_correlation(first: Rows, second: Rows) -> float:
     return sum(rank_correlation(first[choice], second[choice]) for choice in both) / len(both)
 
 
-def correlation_matrix(tables: Mapping[str, Rows]) -> list[list[float]]:
-    """The correlation of each table with each, in their order."""
-    return [[table_correlation(one, other) for other in tables.values()] for one in tables.values()]
+def correlation_matrix(tables: Sequence[Rows]) -> np.ndarray:
+    """The correlations (n x n) of n tables of the same choices."""
+    rows = np.array([np.concatenate([_standardised(row) for row in table.values()]) for table in tables])
+    matrix: np.ndarray = rows @ rows.T / len(tables[0])
+    return matrix
 
 
 def mean_rows(tables: Sequence[Rows]) -> Rows:

@@ -1,4 +1,4 @@
-"""What operations are worth by the benchmark, and the published correlations of operation scores with that."""
+"""What operations are worth by the benchmark, and the published correlations of scores with that."""
 
 import json
 
@@ -72,9 +72,8 @@ def test_published_correlations_while_discretising(accuracies):
     best, runs = accuracies["best-acc cifar10"], golden("nasbench201_gpu_logs.json")["runs"]
     assert len(runs) == 4
     for decision, expected in enumerate((0.76, 0.70, 0.72, 0.62, 0.74, 0.70)):
-        tables = [
-            dict(zip(step["row_edges"], step["rows"])) for step in (run["steps"][decision] for run in runs)
-        ]
+        steps = [run["steps"][decision] for run in runs]
+        tables = [dict(zip(step["row_edges"], step["rows"])) for step in steps]
         assert all(list(table) == list(range(decision, 6)) for table in tables)
         mean = sum(table_correlation(worth(table, "removal"), best) for table in tables) / 4
         assert mean == pytest.approx(expected, abs=0.0051)

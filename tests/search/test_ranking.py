@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
@@ -20,8 +21,8 @@ INFINITY = math.inf
 
 
 def test_rank_correlation_by_hand():
-    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == 1
-    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, -INFINITY]) == -1
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, -INFINITY]) == pytest.approx(-1)
     # ranks 2134 against 1234: 1 - 6 * 2 / (4 * 15)
     assert rank_correlation([2, 1, 3, 4], [1, 2, 3, 4]) == pytest.approx(0.8)
     assert rank_correlation([5, 5, 5], [1, 2, 3]) == 0
@@ -31,9 +32,10 @@ def test_rank_correlation_by_hand():
 
 def test_tables_are_compared_on_the_choices_of_both():
     first, second = {0: [1, 2, 3], 2: [3, 2, 1]}, {0: [1, 2, 3], 1: [9, 9, 9], 2: [1, 2, 3]}
-    assert table_correlation(first, second) == 0
-    assert table_correlation({0: [1, 2, 3]}, second) == 1
-    assert correlation_matrix({"a": second, "b": first}) == [[pytest.approx(2 / 3), 0], [0, 1]]
+    assert table_correlation(first, second) == pytest.approx(0)
+    assert table_correlation({0: [1, 2, 3]}, second) == pytest.approx(1)
+    third = {0: [1, 3, 2], 2: [8, 8, 8]}  # ranks 132 against 123: 1 - 6 * 2 / (3 * 8) = 0.5
+    assert correlation_matrix([first, third]) == pytest.approx(np.array([[1, 0.25], [0.25, 0.5]]))
 
 
 def test_what_scores_say_of_candidates():
