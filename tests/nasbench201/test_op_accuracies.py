@@ -3,12 +3,19 @@
 import json
 
 import pytest
+import torch
 
 from foresight_ext.errors import UserError
+from foresight_ext.images import datasets
+from foresight_ext.measures import PROXIES
+from foresight_ext.search.atlas import state_scores
+from foresight_ext.search.orders import ORDERS
+from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.ranking import picked, table_correlation, worth
 from nasbench201.benchmark import Benchmark
 from nasbench201.genotype import EDGE_NAMES, OPERATIONS
 from nasbench201.op_accuracies import architecture, operation_accuracies, standing
+from nasbench201.space import NASBench201Space
 from tests.conftest import golden, shared_file
 
 
@@ -77,6 +84,24 @@ def test_published_correlations_while_discretising(accuracies):
         assert all(list(table) == list(range(decision, 6)) for table in tables)
         mean = sum(table_correlation(worth(table, "removal"), best) for table in tables) / 4
         assert mean == pytest.approx(expected, abs=0.0051)
+
+
+def test_own_scores_are_close_to_the_published(class_folder_cifar10, published, accuracies):
+    """Seed 1 as published, on 16 images in place of 256 and JPEG files in place of the original pixels."""
+    data = datasets.load("folder", datasets.Request(class_folder_cifar10))
+    jacob = PROXIES.get("jacob")
+    device = torch.device("cpu")
+    search = PoolSearch(NASBench201Space(), data, jacob, ORDERS.get("order"), 1, 16, device)
+    draws = search.draw()
+    batch = data.render(draws.batches[0], device)
+    scored = state_scores(jacob, search.supernet, draws.mixing, range(6), batch)
+    removal, one_hot = (worth(getattr(scored, kind), kind) for kind in ("removal", "one_hot"))
+    theirs = worth(published["jacob, removal (lower = more important)"], "removal")
+    assert table_correlation(removal, theirs) > 0.8
+    assert table_correlation(one_hot, published["jacob, one-hot edge"]) > 0.7
+    best = accuracies["best-acc cifar10"]
+    assert table_correlation(removal, best) == pytest.approx(0.767, abs=0.15)
+    assert table_correlation(one_hot, best) < 0.3
 
 
 def test_operations_need_the_whole_benchmark(tmp_path):
