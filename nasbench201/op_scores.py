@@ -27,6 +27,7 @@ from foresight_ext.commands.parser import Parser, console_log, entry_point, whol
 from foresight_ext.errors import UserError
 from foresight_ext.runs.config import data_moved
 from nasbench201.benchmark import DATA_FOLDER, Benchmark, add_benchmark_option, find_benchmark
+from nasbench201.genotype import EDGES
 from nasbench201.op_accuracies import MEANING, architecture, operation_accuracies, standing
 from nasbench201.train import add_skeleton_options, skeleton_of
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
 
 # what takes a minute or less a seed on one CPU core or two, at the defaults
 CHEAP = ("jacob", "nwot", "synflow", "l2_norm", "params", "flops", "meco", "meco_opt")
+
+_NAMED = ("scores", "seeds")  # columns of all data sets
 
 _log = logging.getLogger(__name__)
 
@@ -65,14 +68,15 @@ def _run(options: argparse.Namespace) -> None:
         load()  # what is wrong with the data set is told before a folder is made or emptied
     with threads_set(compute.threads), place.open(path, settings, why) as folder:
         atlas = Atlas(folder.journal("op_scores"), NASBench201Supernet.choices)
-        missing = any(atlas.missing(proxy, seed) for proxy in proxies for seed in options.seeds)
+        seeds, decisions = options.seeds, options.decisions
+        missing = any(atlas.missing(proxy, seed, decisions) for proxy in proxies for seed in seeds)
         if missing:
             folder.must_write()
         if missing or data_moved(path, images.root):
             folder.same_data(images.root, train=load().described())
         if missing:
             _log.info("scoring operations on %s", why)
-            atlas.compute(proxies, options.seeds, space, load(), options.batch_size, device)
+            atlas.compute(proxies, seeds, space, load(), options.batch_size, device, decisions)
         else:
             _log.info("scored before, nothing to compute: --force would start afresh")
         _report(folder, atlas, reference)
@@ -93,7 +97,7 @@ def _reference(options: argparse.Namespace) -> "Reference":
 def _report(folder: "RunFolder", atlas: "Atlas", reference: "Reference") -> None:
     """Tell and write what is known of all proxies and seeds that were ever scored here."""
     from foresight_ext.measures import PROXIES
-    from foresight_ext.search.atlas_files import REPORT, once_table, write_report
+    from foresight_ext.search.atlas_files import REPORT, once_rows, write_report
     from foresight_ext.search.atlas_report import contents, methods
 
     found = methods(atlas, [PROXIES.get(name) for name in PROXIES])
@@ -106,10 +110,10 @@ def _report(folder: "RunFolder", atlas: "Atlas", reference: "Reference") -> None
         content = write_report(folder.path, found, atlas.choices, reference)
     if not reference.worth:
         _log.info("no benchmark, so no correlations: put one into %s, or give --benchmark", DATA_FOLDER)
-    columns = list(zip(*once_table(content)))
+    rows = once_rows(content)
     # of several data sets the first: more do not fit side by side
-    first = columns[2][0].rpartition(" ")[2] if reference.worth else ""
-    columns = [column for number, column in enumerate(columns) if number < 2 or column[0].endswith(first)]
+    first = list(rows[0])[2].rpartition(" ")[2] if reference.worth else ""
+    columns = [(one, *(row[one] for row in rows)) for one in rows[0] if one in _NAMED or one.endswith(first)]
     widths = [max(map(len, column)) for column in columns]
     for name, *cells in zip(*columns):
         numbers = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:]))
@@ -121,9 +125,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command line."""
     parser = Parser("nasbench201.op_scores", "Scores of NAS-Bench-201's operations, and how good they are.")
     add_common_options(parser, seed=None, save="op_scores")
-    add_seeds_option(parser, "0-3")
+    add_seeds_option(parser, "over which scores are averaged")
     add_metrics_option(parser, "the zero-cost proxies, out of", combined=False, default=CHEAP)
     parser.option("--batch_size", type=whole_number(1), default=64, help="images in a minibatch")
+    parser.option(
+        "--decisions",
+        type=whole_number(1, len(EDGES)),
+        default=len(EDGES),
+        metavar="N",
+        help="how many decisions are looked at; 1 scores all edges at once and nothing else",
+    )
     add_skeleton_options(parser)
     add_benchmark_option(parser)
     return parser.parse_args(argv)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -130,10 +131,10 @@ class Atlas:
         """A proxy's decisions under a seed, as far as they are known."""
         return list(steps(proxy, self.choices, self.find(seed)))
 
-    def missing(self, proxy: Proxy, seed: int) -> bool:
-        """Whether anything is left to score of a proxy under a seed."""
+    def missing(self, proxy: Proxy, seed: int, decisions: int) -> bool:
+        """Whether anything is left to score for so many first decisions of a proxy under a seed."""
         known = self.steps(proxy, seed)
-        if len(known) == len(self.choices):
+        if len(known) >= decisions:
             return False
         decided = (*known[-1].decided, known[-1].kept) if known else ()
         return any(self.find(seed)(part, decided) is None for part in proxy.parts)
@@ -159,25 +160,28 @@ class Atlas:
         data: Images,
         batch_size: int,
         device: torch.device,
+        decisions: int,
     ) -> None:
-        """Score what is missing, seed after seed, on the draws of a search that decides in order."""
-        total = len(self.choices)
-        known = sum(len(self.steps(proxy, seed)) for proxy in proxies for seed in seeds)
-        with Progress("operation scores", len(proxies) * len(seeds) * total, known) as progress:
+        """Score what is missing for so many first decisions, seed after seed.
+
+        Weights, mixings and minibatches are those of a search that decides in order.
+        """
+        known = sum(min(decisions, len(self.steps(proxy, seed))) for proxy in proxies for seed in seeds)
+        with Progress("operation scores", len(proxies) * len(seeds) * decisions, known) as progress:
             for seed in seeds:
                 # which proxy is given makes no difference to the draws
                 draws = partial(_Seed, space, data, proxies[0], seed, batch_size, device)
                 find = self._computing(seed, lru_cache(maxsize=None)(draws))
                 for proxy in proxies:
-                    self._walk(proxy, seed, find, progress)
+                    self._walk(proxy, seed, find, decisions, progress)
 
-    def _walk(self, proxy: Proxy, seed: int, find: Find, progress: Progress) -> None:
+    def _walk(self, proxy: Proxy, seed: int, find: Find, decisions: int, progress: Progress) -> None:
         before, count = len(self.steps(proxy, seed)), 0
-        for count, step in enumerate(steps(proxy, self.choices, find), start=1):
+        for count, step in enumerate(islice(steps(proxy, self.choices, find), decisions), start=1):
             if count > before:
                 choice = self.choices[count - 1]
                 progress.step(f"{proxy.name}, seed {seed}, {choice.name} = {choice.candidates[step.kept]}")
-        if left := self.choices[count:]:
+        if left := self.choices[count:decisions]:
             progress.skip(len(left))
             message = "%s, seed %d: no score of %s is usable, so it decides no further"
             _log.warning(message, proxy.name, seed, left[0].name)

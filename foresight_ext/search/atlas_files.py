@@ -1,8 +1,6 @@
 """An atlas's report as files: Markdown, JSON and CSV tables, a heat map and a chart of the decisions."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from foresight_ext.drawing import save_figure
 from foresight_ext.files import write_json, write_text
 from foresight_ext.search.atlas_report import TITLES, Method, Reference, contents
 from foresight_ext.supernets.supernet import Choice
+from foresight_ext.tables import Row, csv_text, markdown
 
 # all tables for people, and for programs; every score; correlations; the names of matrix and chart
 REPORT, TABLES, SCORES, CORRELATIONS = "op_scores.md", "op_scores.json", "op_scores.csv", "correlations.csv"
@@ -24,11 +23,11 @@ def write_report(
     content = contents(found, choices, reference)
     write_json(folder / TABLES, content)
     write_text(folder / REPORT, _markdown(content, reference.meaning))
-    _write_csv(folder / SCORES, _score_lines(found, choices))
-    _write_csv(folder / CORRELATIONS, _correlation_lines(content))
+    write_text(folder / SCORES, csv_text(list(_score_rows(found, choices))))
+    write_text(folder / CORRELATIONS, csv_text(list(_correlation_rows(content))))
     names = content["matrix"]["names"]
-    lines = [[name, *row] for name, row in zip(names, content["matrix"]["spearman"])]
-    _write_csv(folder / f"{MATRIX}.csv", [["", *names], *lines])
+    rows = [{"": one, **dict(zip(names, row))} for one, row in zip(names, content["matrix"]["spearman"])]
+    write_text(folder / f"{MATRIX}.csv", csv_text(rows))
     for suffix in ("svg", "png"):
         _draw(folder, suffix, content)
     return content
@@ -52,37 +51,31 @@ def _draw(folder: Path, suffix: str, content: dict[str, Any]) -> None:
     )
 
 
-def _write_csv(path: Path, lines: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    write_text(path, text.getvalue())
-
-
-def _score_lines(found: Sequence[Method], choices: Sequence[Choice]) -> Iterable[Sequence[Any]]:
+def _score_rows(found: Sequence[Method], choices: Sequence[Choice]) -> Iterator[Row]:
     """Every score that there is."""
-    yield "proxy", "kind", "seed", "decision", "edge", "operation", "score"
     for one in found:
         for seed, steps in one.steps.items():
             for number in range(len(steps)):
+                where = {"proxy": one.proxy, "kind": one.kind, "seed": seed, "decision": number}
                 for choice, row in one.rows(seed, number).items():
                     for candidate, score in zip(choices[choice].candidates, row):
-                        yield one.proxy, one.kind, seed, number, choices[choice].name, candidate, score
+                        edge = choices[choice].name
+                        yield {**where, "edge": edge, "operation": candidate, "score": score}
 
 
-def _correlation_lines(content: dict[str, Any]) -> Iterable[Sequence[Any]]:
+def _correlation_rows(content: dict[str, Any]) -> Iterator[Row]:
     """Correlations, and how the picked architecture stands: at once, and at each decision (seeds' means)."""
-    against, datasets = list(content["worth"]), _datasets(content)
-    standing = [f"{what} {dataset}" for dataset in datasets for what in ("rank", "error")]
-    yield "proxy", "kind", "seeds", "decision", *against, *standing
+    datasets = _datasets(content)
     for one in content["methods"].values():
         for decision, told in [("once", one["once"]), *enumerate(one["decisions"])]:
-            places = [
-                told["standing"].get(dataset, {}).get(what, "")
+            places = {
+                f"{what} {dataset}": told["standing"].get(dataset, {}).get(what, "")
                 for dataset in datasets
                 for what in ("rank", "error")
-            ]
+            }
+            where = {"proxy": one["proxy"], "kind": one["kind"], "decision": decision}
             count = len(told.get("seeds", one["seeds"]))
-            yield one["proxy"], one["kind"], count, decision, *told["spearman"].values(), *places
+            yield {**where, "seeds": count, **told["spearman"], **places}
 
 
 def _datasets(content: dict[str, Any]) -> list[str]:
@@ -93,44 +86,49 @@ def _datasets(content: dict[str, Any]) -> list[str]:
 # ---- Markdown ----
 
 
-def once_table(content: dict[str, Any]) -> list[list[str]]:
+def once_rows(content: dict[str, Any]) -> list[Row]:
     """Correlations at once with what operations are worth, and how the picked architecture stands."""
-    datasets = _datasets(content)
-    lines = [["scores", "seeds", *content["worth"], *(f"rank, error {dataset}" for dataset in datasets)]]
+    rows: list[Row] = []
     for title, one in content["methods"].items():
         told = one["once"]
-        places = [
-            f"{place['rank']}, {place['error']:.2f}%" if (place := told["standing"].get(dataset)) else "-"
-            for dataset in datasets
-        ]
-        numbers = [f"{value:.3f}" for value in told["spearman"].values()]
-        lines.append([title, str(len(one["seeds"])), *numbers, *places])
-    return lines
+        numbers = {name: f"{value:.3f}" for name, value in told["spearman"].items()}
+        places = {
+            f"rank, error {dataset}": f"{place['rank']}, {place['error']:.2f}%"
+            if (place := told["standing"].get(dataset))
+            else "-"
+            for dataset in _datasets(content)
+        }
+        rows.append({"scores": title, "seeds": str(len(one["seeds"])), **numbers, **places})
+    return rows
 
 
-def _decision_table(content: dict[str, Any], keys: Sequence[str], form: str) -> list[list[str]]:
+def _decision_rows(content: dict[str, Any], keys: Sequence[str], form: str) -> list[Row]:
     """What stands under some keys of each decision."""
-    most = max(len(one["decisions"]) for one in content["methods"].values())
-    lines = [["scores", *map(str, range(most))]]
-    for title, one in content["methods"].items():
-        cells = [_cell(decision, keys, form) for decision in one["decisions"]]
-        lines.append([title, *cells, *["-"] * (most - len(cells))])
-    return lines
+    numbers = range(max(len(one["decisions"]) for one in content["methods"].values()))
+    return [
+        {
+            "scores": title,
+            **{str(number): _cell(one["decisions"], (number, *keys), form) for number in numbers},
+        }
+        for title, one in content["methods"].items()
+    ]
 
 
-def _cell(found: Any, keys: Sequence[str], form: str) -> str:
-    for key in keys:
-        found = found.get(key, {})
-    return format(found, form) if isinstance(found, float) else "-"
+def _cell(found: Any, keys: Sequence[int | str], form: str) -> str:
+    try:
+        for key in keys:
+            found = found[key]
+    except LookupError:  # a proxy without usable scores decides no further, or picks nothing
+        return "-"
+    return format(found, form)
 
 
-def _score_table(
-    rows: dict[str, list[float | str]], choices: dict[str, list[str]], form: str
-) -> list[list[str]]:
+def _choice_rows(scores: dict[str, list[float | str]], candidates: Sequence[str], form: str) -> list[Row]:
     """The numbers of choices that have the same candidates."""
-    candidates = next(iter(choices.values()))
-    lines = [["edge", *candidates]]
-    return lines + [[name, *(format(float(one), form) for one in row)] for name, row in rows.items()]
+    return [
+        {"edge": name, **{one: format(float(score), form) for one, score in zip(candidates, row)}}
+        for name, row in scores.items()
+    ]
 
 
 def _markdown(content: dict[str, Any], meaning: str) -> str:
@@ -143,7 +141,7 @@ def _markdown(content: dict[str, Any], meaning: str) -> str:
         "## All edges at once",
         "By the scores' mean over the seeds. Rank and error: of the architecture of every edge's best "
         "operation.",
-        _table(once_table(content)),
+        markdown(once_rows(content)),
     ]
     if content["worth"]:
         parts.append("## While discretising")
@@ -152,17 +150,13 @@ def _markdown(content: dict[str, Any], meaning: str) -> str:
             "left are compared; means over the seeds."
         )
     for name in content["worth"]:
-        parts += [f"### {name}", _table(_decision_table(content, ("spearman", name), ".3f"))]
+        parts += [f"### {name}", markdown(_decision_rows(content, ("spearman", name), ".3f"))]
     for name in _datasets(content):
         told = f"### Error on {name} in percent: decided edges, and the best operation of each edge left"
-        parts += [told, _table(_decision_table(content, ("standing", name, "error"), ".2f"))]
+        parts += [told, markdown(_decision_rows(content, ("standing", name, "error"), ".2f"))]
+    candidates = next(iter(content["choices"].values()))
     for name, rows in content["worth"].items():
-        parts += [f"## {name}", _table(_score_table(rows, content["choices"], ".2f"))]
+        parts += [f"## {name}", markdown(_choice_rows(rows, candidates, ".2f"))]
     for title, one in content["methods"].items():
-        parts += [f"## {title}", _table(_score_table(one["scores"], content["choices"], ".6g"))]
-    return "\n\n".join(parts) + "\n"
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    head, *rest = lines
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rest))
+        parts += [f"## {title}", markdown(_choice_rows(one["scores"], candidates, ".6g"))]
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"

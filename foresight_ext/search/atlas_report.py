@@ -66,11 +66,10 @@ class Method:
 
 
 def methods(atlas: Atlas, proxies: Iterable[Proxy]) -> list[Method]:
-    """What an atlas holds of these proxies, of each the seeds that are complete."""
+    """What an atlas holds of these proxies."""
     found = []
     for proxy in proxies:
-        steps = {seed: atlas.steps(proxy, seed) for seed in atlas.seeds if not atlas.missing(proxy, seed)}
-        steps = {seed: one for seed, one in steps.items() if one}
+        steps = {seed: one for seed in atlas.seeds if (one := atlas.steps(proxy, seed))}
         if steps:
             found += [Method(proxy.name, kind, steps) for kind in Scored._fields]
     return found

@@ -165,6 +165,9 @@ def test_grows_and_resumes(tmp_path, monkeypatch):
         file.write(b'{"proxy": "nwot", "se')  # a killed process may leave half a line
     done(tmp_path, *arguments)
     assert len(entries(tmp_path / NAME)) == 24
+    done(tmp_path / "other", "--seeds=1", "--metrics=nwot", "--decisions=1")
+    content = read(tmp_path / "other" / NAME, "op_scores.json")["methods"]["nwot removal"]
+    assert len(content["decisions"]) == len(entries(tmp_path / "other" / NAME)) == 1
     done(tmp_path / "other", "--seeds=1", "--metrics=nwot")
     done(tmp_path / "other", "--seeds=0", "--metrics=jacob")
     done(tmp_path / "other", *arguments)
@@ -212,8 +215,8 @@ def test_without_a_benchmark_there_are_scores(tmp_path):
     [
         (["--metrics=jacb"], "argument --metrics/--metric: unknown proxy 'jacb': choose from jacob, "),
         (["--seeds=1-"], "argument --seeds: '' is not a whole number from 0 to 4294967295"),
-        (["--seeds=3-1"], "argument --seeds: '3-1' is not a range such as 0-3, of up to 1000 seeds"),
-        (["--seeds=0-2,1"], "argument --seeds: a seed comes twice in '0-2,1': leave one out"),
+        (["--decisions=7"], "argument --decisions: '7' is not a whole number from 1 to 6"),
+        (["--seeds=3-1"], "argument --seeds: '3-1' is no range of seeds such as 0-3, 10,000 of"),
         (["--metrics=zico", "--batch_size=1"], "--batch_size 1: zico needs 2 images or more"),
         (["--benchmark=gone.csv"], "gone.csv' is not a file"),
         (["--data=nowhere", "--dataset=folder"], "nowhere has no folder train"),

@@ -76,7 +76,8 @@ def test_what_is_kept_is_read_again(tmp_path):
     scored = Scored(removal, {0: [0.1, 0.2], 1: [1.0, 2.0, math.inf]})
     atlas = Atlas(Journal(tmp_path / "op.jsonl"), CHOICES)
     atlas.add(p, 4, (), scored, 1.5)
-    assert atlas.missing(p, 4)
+    assert atlas.missing(p, 4, 2)
+    assert not atlas.missing(p, 4, 1)
     assert len(atlas.steps(p, 4)) == 1
     atlas.add(p, 4, (0,), Scored({1: [2, 1, 0]}, {1: [2, 1, 0]}), 0.25)
     atlas.add(q, 3, (), Scored({0: [math.nan] * 2, 1: [1, 2, 3]}, scored.one_hot), 0.25)
@@ -85,10 +86,10 @@ def test_what_is_kept_is_read_again(tmp_path):
         assert one.seeds == [3, 4]
         assert str(one.find(4)(p, ())) == str(scored)
         assert [step.kept for step in one.steps(p, 4)] == [0, 2]
-        assert not one.missing(p, 4)
-        assert one.missing(p, 3)
-        assert not one.missing(q, 3)  # nothing decides: it goes no further
-        assert one.missing(Combination([p, q], "rank"), 4)
+        assert not one.missing(p, 4, 2)
+        assert one.missing(p, 3, 2)
+        assert not one.missing(q, 3, 2)  # nothing decides: it goes no further
+        assert one.missing(Combination([p, q], "rank"), 4, 2)
 
 
 @pytest.mark.parametrize(
