@@ -36,9 +36,8 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
     from foresight_ext.search.atlas import Atlas
     from foresight_ext.search.atlas_report import Reference
 
-# what takes a minute or less a seed on one CPU core or two, at the defaults
+# the cheapest: some minutes a seed on two CPU cores, all of them together
 CHEAP = ("jacob", "nwot", "synflow", "l2_norm", "params", "flops", "meco", "meco_opt")
-
 _NAMED = ("scores", "seeds")  # columns of all data sets
 
 _log = logging.getLogger(__name__)
@@ -76,6 +75,10 @@ def _run(options: argparse.Namespace) -> None:
             folder.same_data(images.root, train=load().described())
         if missing:
             _log.info("scoring operations on %s", why)
+            most = space.search_images(len(load()))
+            if options.batch_size > most:
+                told = "minibatches have %d images, half of the training images, not the %d asked for"
+                _log.info(told, most, options.batch_size)
             atlas.compute(proxies, seeds, space, load(), options.batch_size, device, decisions)
         else:
             _log.info("scored before, nothing to compute: --force would start afresh")

@@ -227,6 +227,11 @@ def test_a_mistake_is_one_line_and_makes_nothing(tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_minibatch_of_more_than_half_the_images_is_told(tmp_path):
+    told = done(tmp_path, "--seeds=0", "--metrics=params", "--batch_size=800", "--decisions=1")
+    assert "minibatches have 718 images, half of the training images, not the 800 asked for" in told
+
+
 def test_other_settings_are_refused(tmp_path):
     done(tmp_path, "--seeds=0", "--metrics=params")
     told = refused(tmp_path, "--seeds=0", "--metrics=params", "--batch_size=9")
