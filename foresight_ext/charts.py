@@ -51,7 +51,7 @@ def line_panels(
 ) -> "Figure":
     """A panel for each title with its lines by name, over 0, 1, 2, ...; None leaves a gap.
 
-    A name looks the same in all panels, and differs from others in colour, marker and dashes at once.
+    A name looks the same in all panels, and differs from others in colour, marker and dashes together.
     """
     from matplotlib.figure import Figure
 

@@ -205,6 +205,7 @@ def _build(
         single = [cell.split() or ["nan"] for cell in column]  # a gap is a fault
         _percentages(path, dataset, [one for cell in single for one in cell])
         best[dataset] = np.array([max(map(float, cell)) for cell in single])
+        best[dataset].flags.writeable = False
     return Benchmark(
         path,
         MappingProxyType(positions),

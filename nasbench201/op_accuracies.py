@@ -1,6 +1,7 @@
 """What operations are worth by the benchmark: best-acc and avg-acc of Zero-Cost-PT, section 3."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,15 +9,16 @@ from foresight_ext.errors import UserError
 from nasbench201.benchmark import Benchmark
 from nasbench201.genotype import EDGES, OPERATIONS, SPACE_SIZE, format_genotype, parse_genotype
 
+if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
+    from foresight_ext.search.atlas import Rows
+
 MEANING = (
     "best-acc and avg-acc: the best and the mean test accuracy, in percent, of all architectures that have "
     "the operation on the edge."
 )
-# edge (its index) -> a number for each of OPERATIONS
-Rows = dict[int, list[float]]
 
 
-def operation_accuracies(benchmark: Benchmark) -> dict[str, Rows]:
+def operation_accuracies(benchmark: Benchmark) -> dict[str, "Rows"]:
     """By name, such as "best-acc cifar10", the test accuracies of operations in percent.
 
     best-acc and avg-acc of an operation o on an edge e are the maximum and the mean over all architectures

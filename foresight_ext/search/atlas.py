@@ -76,8 +76,8 @@ def _rows(every: Sequence[tuple[int, int]], found: Sequence[float]) -> Rows:
 def steps(proxy: Proxy, choices: Sequence[Choice], find: Find) -> Iterator[Step]:
     """The decisions of a search that visits the choices in order, as far as scores are known.
 
-    Removal scores decide. A combination compares the candidates of a choice, as the search does. It ends
-    before a choice for which no score is usable.
+    Removal scores decide. A combination compares the candidates of a choice, as the search does. There is no
+    decision where no score is usable, and none after it.
     """
     decided: tuple[int, ...] = ()
     while len(decided) < len(choices):

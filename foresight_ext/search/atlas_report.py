@@ -112,11 +112,11 @@ def _decision(method: Method, number: int, reference: Reference) -> dict[str, An
         rows = worth(method.rows(seed, number), method.kind)
         told = _told(picked_after(method.steps[seed][number], method.kind), reference)
         each.append({"seed": seed, "spearman": _correlations(rows, reference), **told})
+    standings = [one["standing"] for one in each if one["standing"]]
     return {
         "spearman": _means([one["spearman"] for one in each]),
         "standing": {
-            dataset: _means([one["standing"][dataset] for one in each if one["standing"]])
-            for dataset in each[0]["standing"]
+            dataset: _means([one[dataset] for one in standings]) for dataset in next(iter(standings), {})
         },
         "seeds": each,
     }
@@ -133,8 +133,6 @@ def _told(candidates: Sequence[int] | None, reference: Reference) -> dict[str, A
 
 
 def _means(columns: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    if not columns:
-        return {}
     return {name: round(sum(one[name] for one in columns) / len(columns), 4) for name in columns[0]}
 
 
