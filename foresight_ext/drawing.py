@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,14 +101,23 @@ def save_drawing(cell: Cell, path: Path) -> Path:
     if kind not in SUFFIXES:
         raise UserError(f"cannot draw into '{path}': its suffix must be one of {', '.join(SUFFIXES)}")
     drawn = _run_dot(cell, kind[1:])
+    if drawn is None:
+        return save_figure(lambda: _figure(cell), path)
     with replacing(path) as temporary:
-        if drawn is not None:
-            temporary.write_bytes(drawn)
-        else:
-            # without the time of day the same cell gives the same file
-            metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[kind]
-            with steady_style():
-                _figure(cell).savefig(temporary, format=kind[1:], dpi=200, metadata=metadata)
+        temporary.write_bytes(drawn)
+    return path
+
+
+def save_figure(make: Callable[[], "Figure"], path: Path) -> Path:
+    """Write the figure that `make` draws into an SVG, PNG or PDF file, by its suffix, and return the path.
+
+    The same figure gives the same file, whatever the user's settings of matplotlib.
+    """
+    kind = path.suffix.lower()
+    # without the time of day
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[kind]
+    with replacing(path) as temporary, steady_style():
+        make().savefig(temporary, format=kind[1:], dpi=200, metadata=metadata)
     return path
 
 

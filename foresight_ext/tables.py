@@ -39,16 +39,21 @@ def latex(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def write_tables(folder: Path, name: str, rows: Sequence[Row], records: Sequence[Row]) -> list[Path]:
-    """Write name.md and name.tex of what people read, name.csv and name.json of the numbers behind it."""
+def csv_text(records: Sequence[Row]) -> str:
+    """A table as CSV; the first row names the columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
+    return text.getvalue()
+
+
+def write_tables(folder: Path, name: str, rows: Sequence[Row], records: Sequence[Row]) -> list[Path]:
+    """Write name.md and name.tex of what people read, name.csv and name.json of the numbers behind it."""
     contents = {
         "md": markdown(rows),
         "tex": latex(rows),
-        "csv": text.getvalue(),
+        "csv": csv_text(records),
         "json": json.dumps(list(records), indent=2) + "\n",
     }
     files = [folder / f"{name}.{suffix}" for suffix in contents]

@@ -36,6 +36,7 @@ _PTH_ENTRIES = {
 }
 BENCHMARKED = tuple(_PTH_ENTRIES)
 _COLUMNS = f"arch and one or more of {', '.join(BENCHMARKED)}"
+_RUNS = "_runs"  # ends the name of a column of single runs
 _COMPACT_SUFFIX = ".compact.csv"
 _COMPACT_STAMP = re.compile(r"# compact form of (?P<pth>.+): size \d+, mtime_ns \d+, crc32 (?P<crc32>\d+)")
 
@@ -91,6 +92,7 @@ class Benchmark:
     _positions: Mapping[str, int]
     _accuracy: Mapping[str, np.ndarray]
     _rank: Mapping[str, np.ndarray]
+    _best_run: Mapping[str, np.ndarray]
 
     @classmethod
     def open(cls, path: str | Path) -> "Benchmark":
@@ -118,6 +120,16 @@ class Benchmark:
     def accuracy(self, arch: str, dataset: str) -> float:
         """Test accuracy in percent."""
         return float(self._column(self._accuracy, dataset)[self._position(arch)])
+
+    def best_run(self, arch: str, dataset: str) -> float:
+        """Test accuracy in percent of the best single run; the mean where the file tells no single runs."""
+        columns = self._best_run if dataset in self._best_run else self._accuracy
+        return float(self._column(columns, dataset)[self._position(arch)])
+
+    @property
+    def single_runs(self) -> tuple[str, ...]:
+        """The data sets whose single runs the file tells: a CSV's columns such as cifar10_runs."""
+        return tuple(self._best_run)
 
     def rank(self, arch: str, dataset: str) -> int:
         """1 + the number of architectures in the file that are strictly better."""
@@ -165,8 +177,16 @@ def _open(path: str | Path) -> Benchmark:
     return _open_pth(found) if suffix == ".pth" else _read_csv(found)
 
 
-def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]]) -> Benchmark:
-    """Check what was read and rank it; UserError names the first fault."""
+def _build(
+    path: Path,
+    archs: Sequence[str],
+    cells: Mapping[str, Sequence[Any]],
+    runs: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Benchmark:
+    """Check what was read and rank it; UserError names the first fault.
+
+    `cells` are accuracies by data set, `runs` those of single runs with spaces between.
+    """
     if not archs or not cells:
         raise _fault(path, f"is empty: it must hold {_COLUMNS}")
     for arch in archs:
@@ -179,21 +199,38 @@ def _build(path: Path, archs: Sequence[str], cells: Mapping[str, Sequence[Any]])
         raise _fault(path, f"lists '{Counter(archs).most_common(1)[0][0]}' more than once: once is allowed")
     accuracy, rank = {}, {}
     for dataset, column in cells.items():
-        try:
-            values = np.array(column, dtype=float)
-            wrong = values[~((values >= 0) & (values <= 100))]
-            if wrong.size:
-                raise ValueError(wrong[0])
-        except (TypeError, ValueError) as fault:
-            what = f"has a wrong {dataset} accuracy ({fault})"
-            raise _fault(path, f"{what}: it must be a percentage from 0 to 100") from fault
+        values = _percentages(path, dataset, column)
         # the .pth's means carry single-precision noise of about 1e-6, which must not break a tie; different
         # means of up to three runs on 3,000 to 10,000 images lie 1e-3 or more apart
         rounded = values.round(4)
         rank[dataset] = 1 + len(rounded) - np.searchsorted(np.sort(rounded), rounded, side="right")
         accuracy[dataset] = values
         values.flags.writeable = rank[dataset].flags.writeable = False
-    return Benchmark(path, MappingProxyType(positions), MappingProxyType(accuracy), MappingProxyType(rank))
+    best = {}
+    for dataset, column in runs.items():
+        single = [cell.split() or ["nan"] for cell in column]  # a gap is a fault
+        _percentages(path, dataset, [one for cell in single for one in cell])
+        best[dataset] = np.array([max(map(float, cell)) for cell in single])
+        best[dataset].flags.writeable = False
+    return Benchmark(
+        path,
+        MappingProxyType(positions),
+        MappingProxyType(accuracy),
+        MappingProxyType(rank),
+        MappingProxyType(best),
+    )
+
+
+def _percentages(path: Path, dataset: str, column: Sequence[Any]) -> np.ndarray:
+    try:
+        values = np.array(column, dtype=float)
+        wrong = values[~((values >= 0) & (values <= 100))]
+        if wrong.size:
+            raise ValueError(wrong[0])
+    except (TypeError, ValueError) as fault:
+        what = f"has a wrong {dataset} accuracy ({fault})"
+        raise _fault(path, f"{what}: it must be a percentage from 0 to 100") from fault
+    return values
 
 
 def _read_csv(path: Path) -> Benchmark:
@@ -214,7 +251,13 @@ def _read_csv(path: Path) -> Benchmark:
         if len(row) != len(header):
             raise _fault(path, f"is damaged: row {number} has {len(row)} cells, it must have {len(header)}")
     archs = [row[header.index("arch")].strip() for row in rows]
-    return _build(path, archs, {name: [row[column] for row in rows] for name, column in held.items()})
+    single = {name: header.index(name + _RUNS) for name in held if name + _RUNS in header}
+    return _build(
+        path,
+        archs,
+        {name: [row[column] for row in rows] for name, column in held.items()},
+        {name: [row[column] for row in rows] for name, column in single.items()},
+    )
 
 
 def accuracies(path: Path | None) -> dict[str, dict[str, float]]:

@@ -60,7 +60,7 @@ def _three_numbers(allowed: Callable[[float], bool], which: str) -> Callable[[st
 def add_common_options(parser: Parser, seed: int | None, save: str, dataset: str | None = "cifar10") -> None:
     """The options of everything that computes and leaves a run folder.
 
-    `dataset` None: of a fixed one; `seed` None: of several seeds, see add_sweep_options.
+    `dataset` None: of a fixed one; `seed` None: of several seeds, see add_seeds_option.
     """
     if seed is not None:
         parser.option("--seed", type=_SEED, default=seed, help="seed of all that is random")
@@ -220,13 +220,7 @@ def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: 
     """The options of searches of several seeds, N and V."""
     usual = SearchSettings()
     add_common_options(parser, None, save="zerocostpt")
-    parser.option(
-        "--seeds",
-        type=_seeds,
-        default="0-3",
-        metavar="SEEDS",
-        help="seeds such as 0-3 or 0,2,5-7, each a search",
-    )
+    add_seeds_option(parser, "each a search")
     many = _several(whole_number(1))
     parser.option(
         "--pool_size",
@@ -247,6 +241,17 @@ def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: 
         type=whole_number(1),
         default=batch_size,
         help=f"images in a minibatch, in both stages (a search alone has {usual.batch_size} as a rule)",
+    )
+
+
+def add_seeds_option(parser: Parser, each: str) -> None:
+    """Which seeds; the value is a tuple of numbers. `each` says what is done with each."""
+    parser.option(
+        "--seeds",
+        type=_seeds,
+        default="0-3",
+        metavar="SEEDS",
+        help=f"seeds such as 0-3 or 0,2,5-7, {each}",
     )
 
 
@@ -308,7 +313,9 @@ def _at_most(text: str) -> dict[str, float | str]:
     return limits
 
 
-def add_metrics_option(parser: Parser, help: str, combined: bool = True) -> None:
+def add_metrics_option(
+    parser: Parser, help: str, combined: bool = True, default: Sequence[str] = SearchSettings.metrics
+) -> None:
     """Which proxies; the value is a tuple of names. `combined`: several are to make one score."""
 
     def parse(text: str) -> tuple[str, ...]:
@@ -330,7 +337,7 @@ def add_metrics_option(parser: Parser, help: str, combined: bool = True) -> None
         "--metrics",
         "--metric",
         type=parse,
-        default=",".join(SearchSettings.metrics),
+        default=",".join(default),
         metavar="NAME[,NAME...]",
         help=f"{help} {described(PROXIES)}",
     )

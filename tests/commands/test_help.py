@@ -17,6 +17,7 @@ COMMANDS = [
     "nasbench201.train",
     "nasbench201.score_archs",
     "nasbench201.reproduce",
+    "nasbench201.op_scores",
     "nasbench201.benchmark",
     "nasbench201.visualize",
     "sota.cnn.networks_proposal",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nasbench201 import networks_proposal, score_archs
+from nasbench201 import networks_proposal, op_scores, score_archs
 from nasbench201 import train as nasbench201_train
 from tests import running as commands
 from tests.running import TINY_NASBENCH201
@@ -20,6 +20,7 @@ COMMANDS = [
     (networks_proposal.main, [*SEARCH, *TRAINING, "--no_skip_training", "--train_batch_size=8"]),
     (nasbench201_train.main, [f"--arch={ARCH}", *TINY_NASBENCH201, *TRAINING]),
     (score_archs.main, [*TINY_NASBENCH201, "--sample=2"]),
+    (op_scores.main, [*TINY_NASBENCH201, "--seeds=0", "--metrics=params"]),
 ]
 
 
@@ -73,6 +74,7 @@ def test_a_finished_run_is_told_as_elsewhere(tmp_path, only_read, main, argument
         (networks_proposal.main, SEARCH, "validation.jsonl"),
         (nasbench201_train.main, COMMANDS[3][1], "result.json"),
         (score_archs.main, COMMANDS[4][1], "scores.jsonl"),
+        (op_scores.main, COMMANDS[5][1], "op_scores.jsonl"),
     ],
 )
 def test_a_run_that_is_not_finished_is_one_line(tmp_path, only_read, main, arguments, gone):
