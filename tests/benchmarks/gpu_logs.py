@@ -1,9 +1,10 @@
 """Replays the official GPU logs of NAS-Bench-201 in full: how far scores and decisions are met, step by step.
 
 python -m tests.benchmarks.gpu_logs --data DIR --order FILE [--seeds 0,1,2,3] [--threads 2], from the
-project's root, with the folder `shared` beside it. DIR holds CIFAR-10 as JPEG class folders (DIR/train/<class>/*), FILE
-lists them in the original order. Printed are the correlation of the two tables, what all differences have
-in common and the largest one besides, the logged decision and ours, and the margins of both.
+project's root, with the folder `shared` beside it. DIR holds CIFAR-10 as JPEG class folders, in
+DIR/train/<class>/, and FILE lists them in the original order. Printed are the correlation of the two tables,
+what all differences have in common and the largest one besides, the logged decision and ours, and the
+margins of both.
 """
 
 import argparse
