@@ -31,21 +31,21 @@ def listed_order(listing: Path, split: Path, files: Sequence[str]) -> list[int]:
     """
     place = {file: number for number, file in enumerate(files)}
     order: dict[int, int] = {}  # a place, and the line that names it
-    faults = []
+    wrong = []
     for number, line in enumerate(_lines(listing), 1):
         path = posixpath.normpath(line)
         if path in place and place[path] not in order:
             order[place[path]] = number
         else:
-            first = order.get(place.get(path, -1))
-            faults.append(f"line {number} {_fault(line, path, split, first)}")
+            wrong.append((number, line, path, order.get(place.get(path, -1))))
+    faults = [f"line {one[0]} {_fault(split, *one[1:])}" for one in wrong[:_MOST_TOLD]]
     if not faults and (left := [file for file in files if place[file] not in order]):
         told = ", ".join(map(_short.repr, left[:_MOST_TOLD])) + (", ..." if len(left) > _MOST_TOLD else "")
         faults.append(f"{len(left)} of the {len(files)} images in {split.name}/ are not listed ({told})")
     if faults:
-        more = f"; and {len(faults) - _MOST_TOLD} more" if len(faults) > _MOST_TOLD else ""
+        more = f"; and {len(wrong) - _MOST_TOLD} more" if len(wrong) > _MOST_TOLD else ""
         raise UserError(
-            f"{listing}: {'; '.join(faults[:_MOST_TOLD])}{more}: it must name each image of {split.name}/ "
+            f"{listing}: {'; '.join(faults)}{more}: it must name each image of {split.name}/ "
             f"once, a line for each, by its path in {split.name}/, or not be there"
         )
     _log.info("images of %s/ in the order of %s", split.name, listing)
@@ -63,7 +63,7 @@ def _lines(listing: Path) -> list[str]:
     return [line.rstrip("\n") for line in io.StringIO(text, newline=None)]
 
 
-def _fault(line: str, path: str, split: Path, first: int | None) -> str:
+def _fault(split: Path, line: str, path: str, first: int | None) -> str:
     """What is wrong with a line, whose path was named before in line `first`, if it was."""
     if not line:
         return "is empty"
