@@ -21,6 +21,7 @@ from foresight_ext.scoring import networks
 from foresight_ext.scoring.networks import ScoringSettings, minibatch, score_one
 from foresight_ext.scoring.ranking import correlations
 from nasbench201.benchmark import BENCHMARKED, Benchmark
+from nasbench201.canonical import canonical
 from nasbench201.genotype import SPACE_SIZE
 from nasbench201.score_archs import every_genotype, main
 from nasbench201.space import NASBench201Space
@@ -111,6 +112,22 @@ def test_scores_accuracies_and_correlations(tmp_path, benchmark):
     assert second["spearman"] == pytest.approx(-first["spearman"])
     assert third["spearman"] is None
     assert any(re.match(rf"jacob +{first['spearman']:.3f} ", line) for line in told)
+
+
+def test_correlations_over_distinct_networks_take_the_first_of_each(tmp_path, benchmark):
+    told = done(tmp_path, "--metrics=l2_norm", "--sample=36", benchmark)
+    content = read(tmp_path / NAME, "correlations.json")
+    assert (content["networks"], content["distinct"]["networks"]) == (36, 35)
+    found = {row["architecture"]: float(row["l2_norm"]) for row in rows(tmp_path / NAME)}
+    firsts = {}
+    for one in sampled(0, 36):
+        firsts.setdefault(canonical(one), one)
+    asked = Benchmark.open(Path(benchmark.partition("=")[2]))
+    for some, held in ((firsts.values(), content["distinct"]), (found, content)):
+        columns = [(found[one], asked.accuracy(one, "cifar10")) for one in some]
+        assert held["correlations"]["l2_norm"]["cifar10"] == correlations(*zip(*columns))
+    assert content["correlations"] != content["distinct"]["correlations"]
+    assert "the 35 of them that are distinct, the first of those that compute the same:" in told
 
 
 def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch):
