@@ -162,7 +162,7 @@ class ScoringRun:
             for name, score in zip(judged, column):
                 among = [other for other, one in zip(column[len(judged) :], others) if other < math.inf]
                 content[name][proxy.name] = {"rank": rank(score, among), "of": len(among) + 1}
-        _log.info("rank by each proxy among the sample, 1 the best; no accuracy is known of these networks")
+        _log.info("rank by each proxy among the sample, 1 the best: a rank by a proxy is no accuracy")
         for name, ranks in content.items():
             cells = [
                 f"{proxy} {'-' if one['rank'] is None else one['rank']} of {one['of']}"
