@@ -8,6 +8,7 @@ import torch
 from foresight_ext.drawing import Cell
 from foresight_ext.search.space import Space
 from foresight_ext.supernets.supernet import Mixing, softmax_mixing
+from nasbench201.canonical import canonical
 from nasbench201.genotype import EDGES, OPERATIONS, format_genotype, parse_genotype
 from nasbench201.network import NASBench201Network
 from nasbench201.settings import SkeletonSettings
@@ -53,6 +54,9 @@ class NASBench201Space(Space):
 
     def build_network(self, genotype: str, classes: int) -> NASBench201Network:
         return NASBench201Network(genotype, self.skeleton.init_channels, self.skeleton.cells, classes)
+
+    def same_network(self, genotype: str) -> str:
+        return canonical(genotype)
 
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         return (cell_of(genotype),)

@@ -18,7 +18,8 @@ class EpsiNAS(Proxy):
     y_0 and y_1 are with all weights 1e-7 and 1, biases 0. The images with the least output, which is 0, are
     left out of the means. Of the outputs, which are equal but for rounding, the first is taken: the authors'
     network has one. NaN where all images have one output. float64: in the authors' float32 the outputs of
-    deep networks vanish, so that they are left out of the published figures. A chain of layers without
+    deep networks vanish, such as those of NAS-Bench-201 where no path of skips and poolings leads through a
+    cell, so that the published figures are of the others. A chain of layers without
     branches scores 0. The authors take 256 images, and real ones: on noise it says much less. No labels, no
     gradient; training mode; two forward passes.
     """

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foresight_ext.functional import gradients, logits, own_state
 from foresight_ext.images.batches import Batch
@@ -25,14 +25,21 @@ class JacobCov(Proxy):
     source = "Mellor et al. 2020 (first version of NASWOT); Abdelfattah et al. 2021 (Zero-Cost-NAS)"
     needs_gradients = True
 
-    @torch.enable_grad()
     def score(self, network: nn.Module, batch: Batch) -> float:
-        images = batch.inputs.detach().requires_grad_()
-        [jacobian] = gradients(logits(network, own_state(network), images).sum(), [images])
-        matrix = correlation(jacobian.flatten(1))
+        jacobian, _ = image_gradients(network, batch.inputs)
+        matrix = correlation(jacobian)
         values = eigenvalues(matrix.nan_to_num(0, 0, 0)) + _K
         score = -(values.log() + 1 / values).sum()
         return float(torch.where(matrix.isfinite().all(), score, math.nan))
+
+
+@torch.enable_grad()
+def image_gradients(network: nn.Module, images: Tensor) -> tuple[Tensor, int]:
+    """The gradient of the summed outputs by each image (B x D), and how many outputs there are."""
+    images = images.detach().requires_grad_()
+    outputs = logits(network, own_state(network), images)
+    [jacobian] = gradients(outputs.sum(), [images])
+    return jacobian.flatten(1), outputs.shape[-1]
 
 
 PROXY = JacobCov()

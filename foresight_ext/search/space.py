@@ -76,6 +76,10 @@ class Space(ABC):
         """The genotype as one would write it into a file; empty where that is its own form."""
         return ""
 
+    def same_network(self, genotype: str) -> str:
+        """What genotypes share whose networks compute the same, weights apart; each for itself by default."""
+        return genotype
+
     def cells(self, genotype: str) -> tuple[Cell, ...]:
         """The genotype's cells, to be drawn."""
         return ()

@@ -7,8 +7,12 @@ from sota.cnn.settings import SearchSkeleton
 
 def add_space_options(parser: Parser) -> None:
     """Which of the spaces S1 to S6, and the size of its supernet."""
-    usual = SearchSkeleton()
     parser.option("--space", choices=tuple(CANDIDATES), default="s5", help="the search space")
+    add_size_options(parser, SearchSkeleton())
+
+
+def add_size_options(parser: Parser, usual: SearchSkeleton) -> None:
+    """The size of the supernet and of networks that are scored."""
     parser.option(
         "--search_channels",
         type=whole_number(1),

@@ -25,6 +25,7 @@ COMMANDS = [
     "sota.cnn.train",
     "sota.cnn.train_imagenet",
     "sota.cnn.reproduce",
+    "sota.cnn.score_archs",
     "sota.cnn.genotypes",
     "sota.cnn.visualize",
     "sota.mobilenet.networks_proposal",

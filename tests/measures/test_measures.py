@@ -16,6 +16,7 @@ from foresight_ext.images.datasets import ImageData
 from foresight_ext.images.large_images import MEAN, STD, LargeImages
 from foresight_ext.images.tiny_images import tiny_images
 from foresight_ext.measures import PROXIES
+from foresight_ext.measures.epe_nas import class_score
 from foresight_ext.measures.layers import LayerProxy
 from foresight_ext.measures.linear_regions import LinearRegions
 from foresight_ext.measures.patterns import distinct, pack
@@ -141,6 +142,24 @@ def test_jacob_cov_by_hand():
             return torch.ones_like(x)
 
     assert math.isnan(PROXIES.get("jacob_cov").score(Deaf(), batch))
+
+
+def test_epe_nas_by_hand():
+    # the first class's gradients have the correlation 0, the second's are alike, the third has one image
+    rows = torch.tensor([[1.0, 0, -1], [1, 0, -1], [1, -2, 1], [2, 0, -2], [1, 2, 3]])
+    labels = torch.tensor([4, 7, 4, 7, 1])
+    one, none = math.log(1 + 1e-5), math.log(1e-5)
+    first, second = 2 * one + 2 * none, 4 * one
+    assert class_score(rows, labels, many=False) == pytest.approx(abs(first) + second + one, rel=1e-6)
+    # of many classes the sums by their images are compared, both ways round, and one image says nothing
+    assert class_score(rows, labels, many=True) == pytest.approx(abs(first / 2 - second / 2), rel=1e-6)
+    assert math.isnan(class_score(rows[:1], labels[:1], many=True))
+    # all images of a linear layer have its weights as gradient; 101 outputs are many
+    batch = Batch(flat([1.0, 0.0, 3.0], [2.0, 5.0, 1.0]), torch.tensor([3, 3]))
+    weights = [[1.0, 2.0, 4.0]]
+    assert PROXIES.get("epe_nas").score(linear(weights), batch) == pytest.approx(4 * one, rel=1e-6)
+    assert PROXIES.get("epe_nas").score(linear(weights * 101), batch) == 0  # one class alone
+    assert math.isnan(PROXIES.get("epe_nas").score(linear([[1.0, 1.0, 1.0]]), batch))
 
 
 def test_ntk_by_hand():
@@ -389,7 +408,7 @@ def test_what_proxies_say_they_need(name):
     network.register_forward_pre_hook(
         lambda module, inputs: seen.append((torch.is_grad_enabled(), inputs[0].dtype))
     )
-    batch = minibatch(1, 4)
+    batch = minibatch(1, 4)._replace(targets=torch.tensor([0, 0, 1, 2]))  # a proxy may compare within a class
     score = proxy.score(network, batch)
     # what takes part is asked without gradients
     assert any(grad for grad, _ in seen) == proxy.needs_gradients

@@ -55,7 +55,7 @@ class Small:
         draw = torch.Generator().manual_seed(0)
         side = SIDES.get(space.name, 8)
         inputs = torch.randn(4, 3, side, side, generator=draw, dtype=torch.float64)
-        self.batch = Batch(inputs, torch.arange(4), 5)
+        self.batch = Batch(inputs, torch.arange(4) // 2, 5)  # two of a class: a proxy may compare them
         self.choices, self.nodes = _first(self.supernet.choices, 2), _first(self.supernet.nodes, 1)
         ending = {choice for node in self.nodes for choice in self.supernet.nodes[node].choices}
         self._kept = {}  # by edges that are decided already; None: dropped

@@ -96,8 +96,12 @@ def test_official_vkdnw(index):
 def test_official_gradsign(index):
     case = golden(GOLDEN)["gradsign"][index]
     x = given_images(case)
-    found = value("gradsign", built(case), Batch(x, torch.arange(len(x)) % 10))
-    assert found == pytest.approx(case["measures"]["gradsign"], rel=1e-4)
+    network, batch = built(case), Batch(x, torch.arange(len(x)) % 10)
+    expected = case["measures"]["gradsign"]
+    assert value("gradsign", network, batch) == pytest.approx(expected, rel=1e-4)
+    layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    weights = sum(layer.weight.numel() for layer in layers)
+    assert value("gradsign_sum", network, batch) == pytest.approx(weights * expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("index", range(10))
@@ -276,6 +280,7 @@ def test_gradsign_by_hand():
     network.idle = nn.Identity()
     network.idle.weights = nn.Linear(2, 2)  # off the path
     assert value("gradsign", network, batch) == 4 / 8
+    assert value("gradsign_sum", network, batch) == 4
     # another class takes the opposite signs: -- ++ and +- -+
     assert value("gradsign", network, batch._replace(targets=torch.tensor([0, 1]))) == 4 / 8
 

@@ -17,12 +17,14 @@ from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.runs.journal import Journal
-from nasbench201 import scoring
+from foresight_ext.scoring import networks
+from foresight_ext.scoring.networks import ScoringSettings, minibatch, score_one
+from foresight_ext.scoring.ranking import correlations
 from nasbench201.benchmark import BENCHMARKED, Benchmark
+from nasbench201.canonical import canonical
 from nasbench201.genotype import SPACE_SIZE
-from nasbench201.score_archs import main
-from nasbench201.scoring import ScoringSettings, correlations, minibatch, sampled, score_one
-from nasbench201.settings import SkeletonSettings
+from nasbench201.score_archs import every_genotype, main
+from nasbench201.space import NASBench201Space
 from tests import running as commands
 from tests.running import TINY_NASBENCH201, class_folders, interrupted, read
 
@@ -38,6 +40,10 @@ def done(out, *arguments):
 def refused(out, *arguments):
     """The one line of a command that must be refused."""
     return commands.refused(main, f"--out={out}", *SMALL, *arguments)
+
+
+def sampled(seed, count):
+    return networks.sampled(seed, every_genotype(), count)
 
 
 def rows(folder):
@@ -108,6 +114,22 @@ def test_scores_accuracies_and_correlations(tmp_path, benchmark):
     assert any(re.match(rf"jacob +{first['spearman']:.3f} ", line) for line in told)
 
 
+def test_correlations_over_distinct_networks_take_the_first_of_each(tmp_path, benchmark):
+    told = done(tmp_path, "--metrics=l2_norm", "--sample=36", benchmark)
+    content = read(tmp_path / NAME, "correlations.json")
+    assert (content["networks"], content["distinct"]["networks"]) == (36, 35)
+    found = {row["architecture"]: float(row["l2_norm"]) for row in rows(tmp_path / NAME)}
+    firsts = {}
+    for one in sampled(0, 36):
+        firsts.setdefault(canonical(one), one)
+    asked = Benchmark.open(Path(benchmark.partition("=")[2]))
+    for some, held in ((firsts.values(), content["distinct"]), (found, content)):
+        columns = [(found[one], asked.accuracy(one, "cifar10")) for one in some]
+        assert held["correlations"]["l2_norm"]["cifar10"] == correlations(*zip(*columns))
+    assert content["correlations"] != content["distinct"]["correlations"]
+    assert "the 35 of them that are distinct, the first of those that compute the same:" in told
+
+
 def test_what_is_there_is_not_computed_again(tmp_path, monkeypatch):
     appended = []
     append = Journal.append
@@ -152,7 +174,7 @@ def test_processes_change_no_score(tmp_path):
 def test_scores_are_those_of_the_proxies(tmp_path):
     """Recomputed apart: weights from seed and architecture, minibatch from the seed."""
     done(tmp_path, "--metrics=jacob,synflow", "--sample=2")
-    settings = ScoringSettings(0, ImageSettings("digits"), 8, SkeletonSettings(init_channels=2, cells=1))
+    settings = ScoringSettings(NASBench201Space(init_channels=2, cells=1), 0, ImageSettings("digits"), 8)
     batch = minibatch(settings, torch.device("cpu"))
     for row in rows(tmp_path / NAME):
         _, found = score_one(settings, batch, (row["architecture"], ("synflow", "jacob")))
@@ -210,11 +232,11 @@ def test_ctrl_c_stops_all_processes(tmp_path):
 
 def test_a_dead_worker_is_told(monkeypatch):
     """The first task kills its process, as the system does with those that take too much memory."""
-    monkeypatch.setattr(scoring, "_start_worker", print)
-    monkeypatch.setattr(scoring, "_work", os._exit)
+    monkeypatch.setattr(networks, "_start_worker", print)
+    monkeypatch.setattr(networks, "_work", os._exit)
     batch = Batch(torch.zeros(1), None)
     with pytest.raises(UserError, match="a worker process died"):
-        list(scoring.results(ScoringSettings(), [1, 1], batch, 2, 1))
+        list(networks.results(ScoringSettings(NASBench201Space()), [1, 1], batch, 2, 1))
 
 
 def test_a_damaged_journal_is_told(tmp_path):

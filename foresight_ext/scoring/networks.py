@@ -1,74 +1,67 @@
-"""Scores of NAS-Bench-201 networks by zero-cost proxies, computed here or in worker processes."""
+"""Scores of a space's networks by zero-cost proxies, computed here or in worker processes."""
 
-import math
 import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from foresight_ext.errors import UserError
 from foresight_ext.images.source import ImageSettings
-from nasbench201.genotype import EDGES, OPERATIONS, SPACE_SIZE, format_genotype
-from nasbench201.settings import SkeletonSettings
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     import torch
 
     from foresight_ext.images.batches import Batch
+    from foresight_ext.search.space import Space
 
-# an architecture, and the proxies to score it by; what came of it: score and seconds by each
+# a genotype, and the proxies to score it by; what came of it: score and seconds by each
 Task = tuple[str, tuple[str, ...]]
 Result = tuple[str, dict[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What makes the scores: one minibatch of `batch_size` images for all networks of a skeleton.
+    """What makes the scores: one minibatch of `batch_size` images for all networks of a space.
 
-    `seed` draws the minibatch, the networks' weights and the sample.
+    `seed` draws the minibatch, the networks' weights and the sample. The space says how networks are built.
     """
 
+    space: "Space"
     seed: int = 0
     images: ImageSettings = field(default_factory=ImageSettings)
     batch_size: int = 64
-    skeleton: SkeletonSettings = field(default_factory=SkeletonSettings)
 
     def as_written(self) -> dict[str, Any]:
         """The settings by the names of their options, for config.json."""
-        size = asdict(self.skeleton)
+        size = self.space.settings()
         return {"seed": self.seed, "batch_size": self.batch_size, **size, **self.images.settings()}
 
 
-def sampled(seed: int, count: int) -> list[str]:
-    """So many of the architectures in the seed's random order: a smaller sample begins a larger one."""
-    every = list(product(OPERATIONS, repeat=len(EDGES)))
-    order = np.random.RandomState(seed).permutation(SPACE_SIZE)[:count]
-    return [format_genotype(every[index]) for index in order]
+def sampled(seed: int, genotypes: Sequence[str], count: int) -> list[str]:
+    """So many of the genotypes in the seed's random order: a smaller sample begins a larger one."""
+    order = np.random.RandomState(seed).permutation(len(genotypes))[:count]
+    return [genotypes[index] for index in order]
 
 
 def score_one(settings: ScoringSettings, batch: "Batch", task: Task) -> Result:
-    """An architecture's score and seconds by each of some proxies; its weights are drawn from the seed."""
+    """A network's score and seconds by each of some proxies; its weights are drawn from the seed."""
     import torch
 
     from foresight_ext.measures import PROXIES
     from foresight_ext.measures.proxy import network_score
     from foresight_ext.randomness import mixed_seed, seeded
-    from nasbench201.network import NASBench201Network
 
     architecture, names = task
     assert batch.images is not None  # as `minibatch` makes it
     with seeded(mixed_seed(settings.seed, *architecture.encode())):
-        network = NASBench201Network(
-            architecture, settings.skeleton.init_channels, settings.skeleton.cells, batch.images.classes
-        )
+        network = settings.space.build_network(architecture, batch.images.classes)
     network.to(batch.inputs.device)
     found = {}
     for name in names:
@@ -78,22 +71,6 @@ def score_one(settings: ScoringSettings, batch: "Batch", task: Task) -> Result:
             torch.cuda.synchronize()
         found[name] = (score, time.monotonic() - start)
     return architecture, found
-
-
-def correlations(scores: Sequence[float], accuracies: Sequence[float]) -> dict[str, float | int | None]:
-    """Spearman's and Kendall's rank correlation of scores that are higher when better; None if undefined.
-
-    A score that is NaN or plus infinity says nothing: it is left out, and counted as `unusable`.
-    """
-    from scipy.stats import kendalltau, spearmanr
-
-    pairs = [(score, accuracy) for score, accuracy in zip(scores, accuracies) if score < math.inf]
-    result: dict[str, float | int | None] = {"unusable": len(scores) - len(pairs)}
-    distinct = [len(set(column)) for column in zip(*pairs)]
-    for name, correlation in (("spearman", spearmanr), ("kendall", kendalltau)):
-        defined = len(distinct) == 2 and min(distinct) > 1
-        result[name] = round(float(correlation(*zip(*pairs)).statistic), 4) if defined else None
-    return result
 
 
 def minibatch(settings: ScoringSettings, device: "torch.device") -> "Batch":
