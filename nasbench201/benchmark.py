@@ -3,7 +3,6 @@
 import logging
 import re
 import sys
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,21 +19,21 @@ import numpy as np
 from foresight_ext.commands.parser import Parser, entry_point, user_path
 from foresight_ext.errors import UserError
 from foresight_ext.files import DATA_FOLDER, write_text
+from nasbench201.authors_files import (
+    DATASETS,
+    FOLDER_NAMES,
+    META,
+    PTH_NAMES,
+    is_folder,
+    read_folder,
+    read_pth,
+    state_of,
+)
 from nasbench201.genotype import parse_genotype
 from nasbench201.hardware import add_hardware_option, hardware_of, is_hardware_file, unit_of
 from nasbench201.tables import Kind
 
-# torch and nas_201_api are imported where a .pth is read: every other query does without them
-
-# the files of the benchmark's authors, newest first
-PTH_NAMES = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth")
-# our name of a data set -> the name and the evaluation set under which the .pth holds its test accuracy
-_PTH_ENTRIES = {
-    "cifar10": ("cifar10", "ori-test"),
-    "cifar100": ("cifar100", "x-test"),
-    "imagenet16-120": ("ImageNet16-120", "x-test"),
-}
-BENCHMARKED = tuple(_PTH_ENTRIES)
+BENCHMARKED = DATASETS
 _KIND = Kind("benchmark", f"arch and one or more of {', '.join(BENCHMARKED)}", "ranks are among those")
 _RUNS = "_runs"  # ends the name of a column of single runs
 _COMPACT_SUFFIX = ".compact.csv"
@@ -50,7 +49,8 @@ def add_benchmark_option(parser: Parser) -> None:
         type=user_path,
         default=None,
         metavar="FILE",
-        help=f"a NAS-Bench-201 .pth or .csv; none means what lies in {DATA_FOLDER}",
+        help="a NAS-Bench-201 .pth or .csv, or NATS-Bench's topology folder; none means what lies in "
+        f"{DATA_FOLDER}",
     )
 
 
@@ -61,21 +61,24 @@ def find_benchmark(path: str | Path | None) -> Path | None:
     """
     if path is not None:
         path = Path(path)
-        if not path.is_file():
-            raise _KIND.fault(
-                path, f"is not a file: give a NAS-Bench-201 .pth or a .csv with {_KIND.columns}"
-            )
+        if not path.is_file() and not is_folder(path):
+            one = f"give a NAS-Bench-201 .pth, {FOLDER_NAMES[0]} with its {META}, or a .csv"
+            raise _KIND.fault(path, f"is not a file: {one} with {_KIND.columns}")
         return path
     for name in PTH_NAMES:
         if (DATA_FOLDER / name).is_file():
             return DATA_FOLDER / name
+    for name in FOLDER_NAMES:
+        if is_folder(DATA_FOLDER / name):
+            return DATA_FOLDER / name
     for candidate in sorted(DATA_FOLDER.glob("[!.]*")):
         name = candidate.name.lower()
-        ours = name.endswith(".csv") and ("nasbench201" in name or "nas-bench-201" in name)
-        if ours and not is_hardware_file(name):
-            # a compact file may be out of date: the .pth it was made from decides, where it is still there
-            pth = candidate.with_name(candidate.name.removesuffix(_COMPACT_SUFFIX) + ".pth")
-            return pth if pth.is_file() else candidate
+        ours = any(part in name for part in ("nasbench201", "nas-bench-201", "nats-tss"))
+        if ours and name.endswith(".csv") and not is_hardware_file(name):
+            # a compact file may be out of date: what it was made from decides, where it is still there
+            stem = candidate.name.removesuffix(_COMPACT_SUFFIX)
+            pth, folder = candidate.with_name(f"{stem}.pth"), candidate.with_name(stem)
+            return pth if pth.is_file() else folder if is_folder(folder) else candidate
     return None
 
 
@@ -95,7 +98,7 @@ class Benchmark:
 
     @classmethod
     def open(cls, path: str | Path) -> "Benchmark":
-        """Open a .pth of the benchmark's authors (or the compact file beside it) or a CSV.
+        """Open a .pth or a folder of the benchmark's authors (or the compact file beside it) or a CSV.
 
         Raises UserError if the file is missing, damaged or of another kind.
         """
@@ -171,9 +174,11 @@ def _open(path: str | Path) -> Benchmark:
     found = find_benchmark(Path(path))
     assert found is not None  # a path was given
     suffix = found.suffix.lower()
-    if suffix not in (".pth", ".csv"):
+    if _is_the_authors(found):
+        return _open_authors(found)
+    if suffix != ".csv":
         raise _KIND.fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
-    return _open_pth(found) if suffix == ".pth" else _read_csv(found)
+    return _read_csv(found)
 
 
 def _build(
@@ -238,100 +243,51 @@ def _read_csv(path: Path) -> Benchmark:
 def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
     """Every architecture's test accuracy in percent: data set -> architecture -> accuracy.
 
-    Empty without a file, and where only a .pth lies that was never read, which takes minutes. UserError if
-    the file is damaged.
+    Empty without a file, and where only a .pth or a folder lies that was never read, which takes minutes.
+    UserError if the file is damaged.
     """
-    found = path if path is not None and path.is_file() else find_benchmark(None)
-    if found is None or (found.suffix.lower() == ".pth" and not _compact(found)[2]):
+    there = path is not None and (path.is_file() or is_folder(path))
+    found = path if there else find_benchmark(None)
+    if found is None or (_is_the_authors(found) and not _compact(found)[2]):
         return {}
     benchmark = _open(found)
     return {name: dict(zip(benchmark, column.tolist())) for name, column in benchmark._accuracy.items()}
 
 
-def _compact(pth: Path) -> tuple[Path, str, bool]:
-    """The compact file beside a .pth, how it begins up to its checksum, and whether it is there and does."""
-    compact = pth.with_suffix(_COMPACT_SUFFIX)
-    state = pth.stat()
-    stamp = f"# compact form of {pth.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
+def _is_the_authors(path: Path) -> bool:
+    """Whether it is read once and has a compact file beside it."""
+    return path.is_dir() or path.suffix.lower() == ".pth"
+
+
+def _compact(path: Path) -> tuple[Path, str, bool]:
+    """The compact file beside a .pth or a folder, how it begins up to its checksum, and whether it is there
+    and does."""
+    compact = path.with_name((path.name if path.is_dir() else path.stem) + _COMPACT_SUFFIX)
+    size, changed = state_of(path)
+    stamp = f"# compact form of {path.name}: size {size}, mtime_ns {changed}, crc32 "
     if not compact.is_file():
         return compact, stamp, False
     with compact.open(encoding="utf-8", errors="replace") as stream:
         return compact, stamp, stream.readline().startswith(stamp)
 
 
-def _open_pth(path: Path) -> Benchmark:
-    """Read the compact file beside a .pth; make it first where it is missing or the .pth has changed."""
+def _open_authors(path: Path) -> Benchmark:
+    """Read the compact file beside what the authors made; make it first if it is missing or out of date."""
     compact, stamp, fresh = _compact(path)
     if fresh:
         return _read_csv(compact)
-    _log.info("reading '%s', once: per GB about 3 minutes and 6 GB of memory", path)
-    archs, cells = _read_pth(path)
+    _log.info("reading '%s', once: what queries need is kept in %s", path, compact.name)
+    archs, cells = (read_folder if path.is_dir() else read_pth)(path, _KIND)
     benchmark = _build(path, archs, cells)
     rows = zip(archs, *(map(repr, benchmark._accuracy[name].tolist()) for name in cells), strict=True)
     body = "".join(",".join(row) + "\n" for row in (("arch", *cells), *rows))
     try:
         write_text(compact, f"{stamp}{zlib.crc32(body.encode())}\n{body}")
     except OSError as fault:
-        _log.warning("cannot write '%s' (%s): the .pth will be read again next time", compact, fault.strerror)
+        what = "folder" if path.is_dir() else ".pth"
+        told = "cannot write '%s' (%s): the %s will be read again next time"
+        _log.warning(told, compact, fault.strerror, what)
     return benchmark
-
-
-def _read_pth(path: Path) -> tuple[list[str], dict[str, list[Any]]]:
-    """Read the authors' file with their package, without the deep copies its NASBench201API makes."""
-    from nas_201_api import ArchResults
-
-    content = _load_pth(path)
-    archs: list[str] = []
-    cells: dict[str, list[Any]] = {}
-    try:
-        if not isinstance(content, dict):
-            raise TypeError(type(content).__name__)
-        names, infos = content["meta_archs"], content["arch2infos"]
-        for index in sorted(infos):
-            results = ArchResults.create_from_state_dict(infos.pop(index)["full"])
-            if not archs:
-                held = results.get_dataset_names()
-                cells = {name: [] for name, (entry, _) in _PTH_ENTRIES.items() if entry in held}
-            archs.append(str(names[index]))
-            for name, column in cells.items():
-                metrics = results.get_metrics(*_PTH_ENTRIES[name], iepoch=None, is_random=False)
-                column.append(metrics["accuracy"])
-    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
-        reason = f"{type(fault).__name__} {fault} at entry {len(archs)}"
-        allowed = "it must hold 'meta_archs' and 'arch2infos' with 'full' results"
-        raise _KIND.fault(path, f"is not a NAS-Bench-201 file or damaged ({reason}): {allowed}") from fault
-    return archs, cells
-
-
-def _plain_dict(*_factory: Any) -> dict[Any, Any]:
-    """Stands in for defaultdict, whose items torch's restricted unpickler refuses to set."""
-    return {}
-
-
-def _load_pth(path: Path) -> Any:
-    """torch.load with an allow-list: nothing the file names but harmless data types is imported or called."""
-    import torch
-
-    # what such files hold besides torch's own types and OrderedDict, numpy's under the old and the new name;
-    # pairs of object and name need torch 2.6
-    allowed: list[Any] = [list, dict, int, float, (_plain_dict, "collections.defaultdict")]
-    allowed += [np.dtype, np.ndarray]
-    allowed += {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
-    for core in ("numpy.core", "numpy._core"):
-        allowed.append((np.float64(0).__reduce__()[0], f"{core}.multiarray.scalar"))
-        allowed.append((np.zeros(1).__reduce__()[0], f"{core}.multiarray._reconstruct"))
-    try:
-        with path.open("rb") as stream:
-            is_zip = stream.read(4) == b"PK\x03\x04"
-        # torch warns of unusual pickles; whatever is wrong with one is told below
-        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as fault:  # a damaged pickle can raise anything
-        refused = re.search(r"GLOBAL (\S+)", str(fault))
-        reason = f"it names {refused[1]}, which is not allowed" if refused else type(fault).__name__
-        allowed_file = "it must be the whole .pth as NAS-Bench-201's authors made it"
-        raise _KIND.fault(path, f"cannot be read ({reason}): {allowed_file}") from fault
 
 
 @entry_point
