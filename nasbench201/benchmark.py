@@ -1,12 +1,9 @@
 """Test accuracy, rank and distance to the optimum of architectures, from a NAS-Bench-201 file."""
 
-import csv
 import logging
 import re
 import sys
-import warnings
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,29 +19,27 @@ import numpy as np
 from foresight_ext.commands.parser import Parser, entry_point, user_path
 from foresight_ext.errors import UserError
 from foresight_ext.files import DATA_FOLDER, write_text
-from nasbench201.genotype import SPACE_SIZE, parse_genotype
+from nasbench201.authors_files import (
+    DATASETS,
+    FOLDER_NAMES,
+    META,
+    PTH_NAMES,
+    is_folder,
+    read_folder,
+    read_pth,
+    state_of,
+)
+from nasbench201.genotype import parse_genotype
+from nasbench201.hardware import add_hardware_option, hardware_of, is_hardware_file, unit_of
+from nasbench201.tables import Kind
 
-# torch and nas_201_api are imported where a .pth is read: every other query does without them
-
-# the files of the benchmark's authors, newest first
-PTH_NAMES = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth")
-# our name of a data set -> the name and the evaluation set under which the .pth holds its test accuracy
-_PTH_ENTRIES = {
-    "cifar10": ("cifar10", "ori-test"),
-    "cifar100": ("cifar100", "x-test"),
-    "imagenet16-120": ("ImageNet16-120", "x-test"),
-}
-BENCHMARKED = tuple(_PTH_ENTRIES)
-_COLUMNS = f"arch and one or more of {', '.join(BENCHMARKED)}"
+BENCHMARKED = DATASETS
+_KIND = Kind("benchmark", f"arch and one or more of {', '.join(BENCHMARKED)}", "ranks are among those")
 _RUNS = "_runs"  # ends the name of a column of single runs
 _COMPACT_SUFFIX = ".compact.csv"
 _COMPACT_STAMP = re.compile(r"# compact form of (?P<pth>.+): size \d+, mtime_ns \d+, crc32 (?P<crc32>\d+)")
 
 _log = logging.getLogger(__name__)
-
-
-def _fault(path: Path, what: str) -> UserError:
-    return UserError(" ".join(f"benchmark '{path}' {what}".splitlines()))
 
 
 def add_benchmark_option(parser: Parser) -> None:
@@ -54,7 +49,8 @@ def add_benchmark_option(parser: Parser) -> None:
         type=user_path,
         default=None,
         metavar="FILE",
-        help=f"a NAS-Bench-201 .pth or .csv; none means what lies in {DATA_FOLDER}",
+        help="a NAS-Bench-201 .pth or .csv, or NATS-Bench's topology folder; none means what lies in "
+        f"{DATA_FOLDER}",
     )
 
 
@@ -65,18 +61,24 @@ def find_benchmark(path: str | Path | None) -> Path | None:
     """
     if path is not None:
         path = Path(path)
-        if not path.is_file():
-            raise _fault(path, f"is not a file: give a NAS-Bench-201 .pth or a .csv with {_COLUMNS}")
+        if not path.is_file() and not is_folder(path):
+            one = f"give a NAS-Bench-201 .pth, {FOLDER_NAMES[0]} with its {META}, or a .csv"
+            raise _KIND.fault(path, f"is not a file: {one} with {_KIND.columns}")
         return path
     for name in PTH_NAMES:
         if (DATA_FOLDER / name).is_file():
             return DATA_FOLDER / name
+    for name in FOLDER_NAMES:
+        if is_folder(DATA_FOLDER / name):
+            return DATA_FOLDER / name
     for candidate in sorted(DATA_FOLDER.glob("[!.]*")):
         name = candidate.name.lower()
-        if name.endswith(".csv") and ("nasbench201" in name or "nas-bench-201" in name):
-            # a compact file may be out of date: the .pth it was made from decides, where it is still there
-            pth = candidate.with_name(candidate.name.removesuffix(_COMPACT_SUFFIX) + ".pth")
-            return pth if pth.is_file() else candidate
+        ours = any(part in name for part in ("nasbench201", "nas-bench-201", "nats-tss"))
+        if ours and name.endswith(".csv") and not is_hardware_file(name):
+            # a compact file may be out of date: what it was made from decides, where it is still there
+            stem = candidate.name.removesuffix(_COMPACT_SUFFIX)
+            pth, folder = candidate.with_name(f"{stem}.pth"), candidate.with_name(stem)
+            return pth if pth.is_file() else folder if is_folder(folder) else candidate
     return None
 
 
@@ -96,14 +98,12 @@ class Benchmark:
 
     @classmethod
     def open(cls, path: str | Path) -> "Benchmark":
-        """Open a .pth of the benchmark's authors (or the compact file beside it) or a CSV.
+        """Open a .pth or a folder of the benchmark's authors (or the compact file beside it) or a CSV.
 
         Raises UserError if the file is missing, damaged or of another kind.
         """
         benchmark = _open(path)
-        if len(benchmark) < SPACE_SIZE:
-            what = "'%s' holds %d of %d architectures: ranks are among those"
-            _log.warning(what, benchmark.path, len(benchmark), SPACE_SIZE)
+        _KIND.warn_if_incomplete(benchmark.path, len(benchmark))
         return benchmark
 
     @property
@@ -159,12 +159,14 @@ class Benchmark:
         parse_genotype(arch)
         position = self._positions.get(arch.strip())
         if position is None:
-            raise _fault(self.path, f"lacks '{arch}': it must be one of the {len(self)} architectures in it")
+            told = f"it must be one of the {len(self)} architectures in it"
+            raise _KIND.fault(self.path, f"lacks '{arch}': {told}")
         return position
 
     def _column(self, columns: Mapping[str, np.ndarray], dataset: str) -> np.ndarray:
         if dataset not in columns:
-            raise _fault(self.path, f"lacks the data set '{dataset}': choose from {', '.join(self.datasets)}")
+            held = ", ".join(self.datasets)
+            raise _KIND.fault(self.path, f"lacks the data set '{dataset}': choose from {held}")
         return columns[dataset]
 
 
@@ -172,9 +174,11 @@ def _open(path: str | Path) -> Benchmark:
     found = find_benchmark(Path(path))
     assert found is not None  # a path was given
     suffix = found.suffix.lower()
-    if suffix not in (".pth", ".csv"):
-        raise _fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
-    return _open_pth(found) if suffix == ".pth" else _read_csv(found)
+    if _is_the_authors(found):
+        return _open_authors(found)
+    if suffix != ".csv":
+        raise _KIND.fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
+    return _read_csv(found)
 
 
 def _build(
@@ -187,16 +191,7 @@ def _build(
 
     `cells` are accuracies by data set, `runs` those of single runs with spaces between.
     """
-    if not archs or not cells:
-        raise _fault(path, f"is empty: it must hold {_COLUMNS}")
-    for arch in archs:
-        try:
-            parse_genotype(arch)
-        except UserError as fault:
-            raise _fault(path, f"is damaged: {fault}") from fault
-    positions = {arch: position for position, arch in enumerate(archs)}
-    if len(positions) < len(archs):
-        raise _fault(path, f"lists '{Counter(archs).most_common(1)[0][0]}' more than once: once is allowed")
+    positions = _KIND.positions(path, archs if cells else ())
     accuracy, rank = {}, {}
     for dataset, column in cells.items():
         values = _percentages(path, dataset, column)
@@ -214,7 +209,7 @@ def _build(
         best[dataset].flags.writeable = False
     return Benchmark(
         path,
-        MappingProxyType(positions),
+        positions,
         MappingProxyType(accuracy),
         MappingProxyType(rank),
         MappingProxyType(best),
@@ -229,159 +224,116 @@ def _percentages(path: Path, dataset: str, column: Sequence[Any]) -> np.ndarray:
             raise ValueError(wrong[0])
     except (TypeError, ValueError) as fault:
         what = f"has a wrong {dataset} accuracy ({fault})"
-        raise _fault(path, f"{what}: it must be a percentage from 0 to 100") from fault
+        raise _KIND.fault(path, f"{what}: it must be a percentage from 0 to 100") from fault
     return values
 
 
 def _read_csv(path: Path) -> Benchmark:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        first, _, body = text.partition("\n")
-        stamp = _COMPACT_STAMP.fullmatch(first)
-        if stamp and zlib.crc32(body.encode()) != int(stamp["crc32"]):
-            raise _fault(path, f"is damaged: delete it, and it will be made again from {stamp['pth']}")
-        header, *rows = [row for row in csv.reader((body if stamp else text).split("\n")) if row] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise _fault(path, f"cannot be read ({fault}): it must be a UTF-8 CSV with {_COLUMNS}") from fault
-    header = [name.strip() for name in header]
-    held = {name: header.index(name) for name in BENCHMARKED if name in header}
-    if "arch" not in header or not held:
-        raise _fault(path, f"lacks columns: its first line must name {_COLUMNS}")
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise _fault(path, f"is damaged: row {number} has {len(row)} cells, it must have {len(header)}")
-    archs = [row[header.index("arch")].strip() for row in rows]
-    single = {name: header.index(name + _RUNS) for name in held if name + _RUNS in header}
-    return _build(
-        path,
-        archs,
-        {name: [row[column] for row in rows] for name, column in held.items()},
-        {name: [row[column] for row in rows] for name, column in single.items()},
-    )
+    text = _KIND.text(path)
+    first, _, body = text.partition("\n")
+    stamp = _COMPACT_STAMP.fullmatch(first)
+    if stamp and zlib.crc32(body.encode()) != int(stamp["crc32"]):
+        raise _KIND.fault(path, f"is damaged: delete it, and it will be made again from {stamp['pth']}")
+    known = {*BENCHMARKED, *(name + _RUNS for name in BENCHMARKED)}
+    archs, cells = _KIND.read(path, body if stamp else text, known.__contains__)
+    held = {name: cells[name] for name in BENCHMARKED if name in cells}
+    return _build(path, archs, held, {name: cells[name + _RUNS] for name in held if name + _RUNS in cells})
 
 
 def accuracies(path: Path | None) -> dict[str, dict[str, float]]:
     """Every architecture's test accuracy in percent: data set -> architecture -> accuracy.
 
-    Empty without a file, and where only a .pth lies that was never read, which takes minutes. UserError if
-    the file is damaged.
+    Empty without a file, and where only a .pth or a folder lies that was never read, which takes minutes.
+    UserError if the file is damaged.
     """
-    found = path if path is not None and path.is_file() else find_benchmark(None)
-    if found is None or (found.suffix.lower() == ".pth" and not _compact(found)[2]):
+    there = path is not None and (path.is_file() or is_folder(path))
+    found = path if there else find_benchmark(None)
+    if found is None or (_is_the_authors(found) and not _compact(found)[2]):
         return {}
     benchmark = _open(found)
     return {name: dict(zip(benchmark, column.tolist())) for name, column in benchmark._accuracy.items()}
 
 
-def _compact(pth: Path) -> tuple[Path, str, bool]:
-    """The compact file beside a .pth, how it begins up to its checksum, and whether it is there and does."""
-    compact = pth.with_suffix(_COMPACT_SUFFIX)
-    state = pth.stat()
-    stamp = f"# compact form of {pth.name}: size {state.st_size}, mtime_ns {state.st_mtime_ns}, crc32 "
+def _is_the_authors(path: Path) -> bool:
+    """Whether it is read once and has a compact file beside it."""
+    return path.is_dir() or path.suffix.lower() == ".pth"
+
+
+def _compact(path: Path) -> tuple[Path, str, bool]:
+    """The compact file beside a .pth or a folder, how it begins up to its checksum, and whether it is there
+    and does."""
+    compact = path.with_name((path.name if path.is_dir() else path.stem) + _COMPACT_SUFFIX)
+    size, changed = state_of(path)
+    stamp = f"# compact form of {path.name}: size {size}, mtime_ns {changed}, crc32 "
     if not compact.is_file():
         return compact, stamp, False
     with compact.open(encoding="utf-8", errors="replace") as stream:
         return compact, stamp, stream.readline().startswith(stamp)
 
 
-def _open_pth(path: Path) -> Benchmark:
-    """Read the compact file beside a .pth; make it first where it is missing or the .pth has changed."""
+def _open_authors(path: Path) -> Benchmark:
+    """Read the compact file beside what the authors made; make it first if it is missing or out of date."""
     compact, stamp, fresh = _compact(path)
     if fresh:
         return _read_csv(compact)
-    _log.info("reading '%s', once: per GB about 3 minutes and 6 GB of memory", path)
-    archs, cells = _read_pth(path)
+    _log.info("reading '%s', once: what queries need is kept in %s", path, compact.name)
+    archs, cells = (read_folder if path.is_dir() else read_pth)(path, _KIND)
     benchmark = _build(path, archs, cells)
     rows = zip(archs, *(map(repr, benchmark._accuracy[name].tolist()) for name in cells), strict=True)
     body = "".join(",".join(row) + "\n" for row in (("arch", *cells), *rows))
     try:
         write_text(compact, f"{stamp}{zlib.crc32(body.encode())}\n{body}")
     except OSError as fault:
-        _log.warning("cannot write '%s' (%s): the .pth will be read again next time", compact, fault.strerror)
+        what = "folder" if path.is_dir() else ".pth"
+        told = "cannot write '%s' (%s): the %s will be read again next time"
+        _log.warning(told, compact, fault.strerror, what)
     return benchmark
-
-
-def _read_pth(path: Path) -> tuple[list[str], dict[str, list[Any]]]:
-    """Read the authors' file with their package, without the deep copies its NASBench201API makes."""
-    from nas_201_api import ArchResults
-
-    content = _load_pth(path)
-    archs: list[str] = []
-    cells: dict[str, list[Any]] = {}
-    try:
-        if not isinstance(content, dict):
-            raise TypeError(type(content).__name__)
-        names, infos = content["meta_archs"], content["arch2infos"]
-        for index in sorted(infos):
-            results = ArchResults.create_from_state_dict(infos.pop(index)["full"])
-            if not archs:
-                held = results.get_dataset_names()
-                cells = {name: [] for name, (entry, _) in _PTH_ENTRIES.items() if entry in held}
-            archs.append(str(names[index]))
-            for name, column in cells.items():
-                metrics = results.get_metrics(*_PTH_ENTRIES[name], iepoch=None, is_random=False)
-                column.append(metrics["accuracy"])
-    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
-        reason = f"{type(fault).__name__} {fault} at entry {len(archs)}"
-        allowed = "it must hold 'meta_archs' and 'arch2infos' with 'full' results"
-        raise _fault(path, f"is not a NAS-Bench-201 file or damaged ({reason}): {allowed}") from fault
-    return archs, cells
-
-
-def _plain_dict(*_factory: Any) -> dict[Any, Any]:
-    """Stands in for defaultdict, whose items torch's restricted unpickler refuses to set."""
-    return {}
-
-
-def _load_pth(path: Path) -> Any:
-    """torch.load with an allow-list: nothing the file names but harmless data types is imported or called."""
-    import torch
-
-    # what such files hold besides torch's own types and OrderedDict, numpy's under the old and the new name;
-    # pairs of object and name need torch 2.6
-    allowed: list[Any] = [list, dict, int, float, (_plain_dict, "collections.defaultdict")]
-    allowed += [np.dtype, np.ndarray]
-    allowed += {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
-    for core in ("numpy.core", "numpy._core"):
-        allowed.append((np.float64(0).__reduce__()[0], f"{core}.multiarray.scalar"))
-        allowed.append((np.zeros(1).__reduce__()[0], f"{core}.multiarray._reconstruct"))
-    try:
-        with path.open("rb") as stream:
-            is_zip = stream.read(4) == b"PK\x03\x04"
-        # torch warns of unusual pickles; whatever is wrong with one is told below
-        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except Exception as fault:  # a damaged pickle can raise anything
-        refused = re.search(r"GLOBAL (\S+)", str(fault))
-        reason = f"it names {refused[1]}, which is not allowed" if refused else type(fault).__name__
-        allowed_file = "it must be the whole .pth as NAS-Bench-201's authors made it"
-        raise _fault(path, f"cannot be read ({reason}): {allowed_file}") from fault
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print accuracy, rank and distance to the optimum of architectures; returns the exit code."""
-    parser = Parser("nasbench201.benchmark", "Accuracy and rank of NAS-Bench-201 architectures.")
+    """Print what is known of architectures: accuracy, rank, distance to the optimum, and what they cost on
+    devices; returns the exit code."""
+    parser = Parser("nasbench201.benchmark", "Accuracy, latency and energy of NAS-Bench-201 architectures.")
     parser.add_argument("archs", nargs="+", metavar="ARCH", help="an architecture, |op~0|+|op~0|op~1|+...")
     add_benchmark_option(parser)
+    add_hardware_option(parser)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    path = find_benchmark(options.benchmark)
-    if path is None:
-        raise UserError(
-            f"no benchmark in '{DATA_FOLDER}': put {', '.join(PTH_NAMES)} or a *nasbench201*.csv there, "
-            "or give --benchmark FILE"
-        )
-    benchmark = Benchmark.open(path)
-    answers = [(arch, benchmark.query(arch)) for arch in options.archs]
-    for arch, answer in answers:
+    path, hardware = find_benchmark(options.benchmark), hardware_of(options)
+    if path is None and hardware is None:
+        raise no_benchmark()
+    benchmark = None if path is None else Benchmark.open(path)
+    answers = [
+        (benchmark.query(arch) if benchmark else {}, hardware.query(arch) if hardware else {})
+        for arch in options.archs
+    ]
+    for arch, (accuracies, costs) in zip(options.archs, answers):
         print(arch)
-        print(f"{'data set':<14}  {'accuracy':>8}  {'rank':>14}  {'distance to optimum':>19}")
-        for dataset, held in answer.items():
+        if accuracies:
+            print(f"{'data set':<14}  {'accuracy':>8}  {'rank':>14}  {'distance to optimum':>19}")
+        for dataset, held in accuracies.items():
             rank = f"{held['rank']} of {held['of']}"
             print(f"{dataset:<14}  {held['accuracy']:>8.2f}  {rank:>14}  {held['regret']:>19.2f}")
+        if hardware is not None:
+            print(f"{'cost':<18}  {'':>12}  {'rank':>14}  {'of the largest':>14}")
+        for name in hardware.costs if hardware is not None else ():
+            if name not in costs:
+                print(f"{name:<18}  {'not known':>12}")
+                continue
+            held = costs[name]
+            rank = f"{held['rank']} of {held['of']}"
+            cost, share = f"{held['cost']:.4f} {unit_of(name):<2}", f"{100 * held['share']:.1f}%"
+            print(f"{name:<18}  {cost:>12}  {rank:>14}  {share:>14}")
     return 0
+
+
+def no_benchmark() -> UserError:
+    """What to raise where a benchmark is needed, and there is none."""
+    return UserError(
+        f"no benchmark in '{DATA_FOLDER}': put {', '.join(PTH_NAMES)} or a *nasbench201*.csv there, "
+        "or give --benchmark FILE"
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from foresight_ext.commands.parser import Parser, entry_point
 from foresight_ext.commands.proposal import add_proposal_options, propose
 from nasbench201 import train
 from nasbench201.benchmark import DATA_FOLDER, PTH_NAMES, Benchmark, add_benchmark_option, find_benchmark
+from nasbench201.hardware import add_hardware_option, hardware_of, is_cost
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.search.report import Lookup
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_proposal_options(parser, batch_size=256, seed=0, skip_training=True)
     train.add_skeleton_options(parser)
     add_benchmark_option(parser)
+    add_hardware_option(parser)
     train.add_recipe_options(parser, batch_option="--train_batch_size")
     return propose(MODULE, parser, argv, _run)
 
@@ -51,6 +53,9 @@ def _run(options: argparse.Namespace) -> "SearchRun":
 
     space = NASBench201Space(**asdict(train.skeleton_of(options)))
     space.train_spec = train.spec_of(options, options.train_batch_size)
+    limited = next((f"--at_most {name}" for name in options.at_most or {} if is_cost(name)), "")
+    if (hardware := hardware_of(options, needed=limited)) is not None:
+        space.measured = hardware.costs
     return SearchRun(
         space,
         images_of(options),

@@ -17,7 +17,7 @@ from foresight_ext.measures import COMBINATIONS, PROXIES
 from foresight_ext.runs.folder import Place
 from foresight_ext.runs.results import POOL
 from foresight_ext.search.orders import ORDERS
-from foresight_ext.search.settings import SIZES, SearchSettings
+from foresight_ext.search.settings import SearchSettings
 from foresight_ext.training.settings import PROTOCOLS, TrainSettings
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
@@ -212,7 +212,8 @@ def add_search_options(
         default=None,
         metavar="NAME=LIMIT[,NAME=LIMIT]",
         help="sizes that no network found exceeds: params, and flops (multiply-adds for one image), of the "
-        "space's networks; a number such as 600M, or a share of the largest network such as 60%",
+        "space's networks, and costs that the space has measured; a number such as 600M, or a share of the "
+        "largest network such as 60%",
     )
 
 
@@ -300,11 +301,11 @@ def _at_most(text: str) -> dict[str, float | str]:
     limits: dict[str, float | str] = {}
     for part in text.split(","):
         name, _, limit = part.strip().partition("=")
-        if name not in SIZES:
-            raise argparse.ArgumentTypeError(f"'{name}' is no size: choose from {', '.join(SIZES)}")
+        if not name.isidentifier():  # which names there are, the space says
+            raise argparse.ArgumentTypeError(f"'{part}' is no limit: it must be such as params=3M")
         if name in limits:
             raise argparse.ArgumentTypeError(f"'{name}' comes twice in '{text}': leave one out")
-        found = re.fullmatch(r"(\d+(?:\.\d*)?(?:e\d+)?)([kMG%]?)", limit)
+        found = re.fullmatch(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)([kMG%]?)", limit)
         if found is None or not 0 < float(found[1]) < math.inf:
             one = f"a number above 0 such as {name}=3M, or a share of the largest such as {name}=60%"
             raise argparse.ArgumentTypeError(f"'{part}' is no limit: it must be {one}")

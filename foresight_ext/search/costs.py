@@ -30,9 +30,14 @@ Reduce = Callable[[list[Sum]], list[Sum]]
 Edges = tuple[int, ...]
 
 
+def in_figures(size: float) -> str:
+    """A size as people read it: 1,234,567 or 18.25."""
+    return f"{size:,.0f}" if size >= 1000 or size == int(size) else f"{size:.4g}"
+
+
 def none_within(most: Mapping[str, float]) -> UserError:
     """What to raise if limits are met one by one, but not together."""
-    told = ",".join(f"{name}={number:,.0f}" for name, number in most.items())
+    told = ",".join(f"{name}={in_figures(number)}" for name, number in most.items())
     return UserError(f"at_most {told}: no architecture is within all of these limits")
 
 
@@ -77,6 +82,17 @@ class Costs:
         for choice, candidate in kept:
             rows[choice] = _one_hot(self.choices[choice], candidate)
         return tuple(rows)
+
+    def sums(self, kept: np.ndarray) -> dict[str, np.ndarray]:
+        """The sizes of some architectures, by names.
+
+        `kept` (architectures x choices) is the candidate that each choice keeps, -1 where it does not run.
+        """
+        found = {name: np.full(len(kept), base, float) for name, base in zip(self.names, self._base)}
+        for column, rows in zip(kept.T, self._rows):
+            for name, adds in zip(self.names, zip(*rows)):
+                found[name] += np.array([*adds, 0.0])[column]  # -1 is the last one
+        return found
 
     def within(self, mixing: Mixing, most: Mapping[str, float]) -> bool:
         """Whether an architecture that keeps what the mixing has decided is as small as `most`, by names."""

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foresight_ext.runs.results import BEST, SUMMARY, damaged, read_own, write_best
-from foresight_ext.search.costs import Costs
-from foresight_ext.search.limits import most_of
+from foresight_ext.search.limits import Limits, measured_of
 from foresight_ext.search.report import report_baseline
 from foresight_ext.search.run import SearchRun
 
@@ -26,6 +25,7 @@ class LargestRun(SearchRun):
 
     def recorded(self) -> dict[str, Any]:
         limits = {"at_most": dict(self.settings.at_most)} if self.settings.at_most else {}
+        limits |= self.limited_costs()
         mine = {"search_space": self.space.name, **self.images.settings(), "baseline": "max_params"}
         return {**mine, **limits, **self.space.settings()}
 
@@ -52,8 +52,8 @@ class LargestRun(SearchRun):
         """The genotype and its sizes; UserError for limits that no architecture meets."""
         with self.naming_the_option():
             supernet, sizes = self.measurable
-            costs = Costs(supernet, sizes)
-            mixing = costs.largest_within("params", most_of(costs, self.settings.at_most))
+            limits = Limits(supernet, sizes, self.settings.at_most, measured=measured_of(self.space))
+            mixing = limits.largest("params")
         return self.space.genotype(mixing), dict(sizes(mixing))
 
     def _sizes_there(self) -> dict[str, float]:

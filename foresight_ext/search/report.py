@@ -93,6 +93,7 @@ def report(
         _log.info("and %d more, in %s", len(ranked) - _MOST_SHOWN, SUMMARY)
     _log.info("")
     _tell_accuracy(answer, no_answer)
+    _tell_measured(space, found.best)
     for stage, value in found.seconds.items():
         _log.info("%s took %s", stage, in_words(value))
     _log.info("in the run folder: %s, %s, tensorboard/", POOL, _files(path))
@@ -111,12 +112,13 @@ def report_baseline(
     answer, no_answer = lookup.of(genotype)
     if write:
         head = {"search_space": space.name, "dataset": dataset, "genotype": genotype, "sizes": dict(sizes)}
-        write_json(path / SUMMARY, {**head, **_accuracy(answer)})
+        write_json(path / SUMMARY, {**head, **_measured(space, genotype), **_accuracy(answer)})
         _draw(path, space, genotype)
     _tell_architecture(space, genotype)
     _log.info("")
     for name, size in sizes.items():
         _log.info("%s: %s", name, f"{size:,.0f}")
+    _tell_measured(space, genotype)
     _tell_accuracy(answer, no_answer)
     _log.info("in the run folder: %s", _files(path))
 
@@ -147,6 +149,20 @@ def _tell_accuracy(answer: Answer | None, no_answer: str) -> None:
         )
     if no_answer:
         _log.info("%s", no_answer)
+
+
+def _measured(space: Space, genotype: str) -> dict[str, Any]:
+    """For the summary: the measured costs, null where one is not known; nothing where there are none."""
+    costs = {name: column.get(genotype) for name, column in space.measured.items()}
+    return {"measured": costs} if costs else {}
+
+
+def _tell_measured(space: Space, genotype: str) -> None:
+    for costs in _measured(space, genotype).values():
+        known = {name: cost for name, cost in costs.items() if cost is not None}
+        _log.info(
+            "measured: %s", ", ".join(f"{name} {cost:,.6g}" for name, cost in known.items()) or "nothing"
+        )
 
 
 def _accuracy(answer: Answer | None) -> dict[str, Any]:
@@ -185,6 +201,7 @@ def _write_summary(
             "scores": {genotype: json_score(total) for genotype, total in found.totals.items()},
             **_part_scores(found),
             "seconds": {stage: round(value, 3) for stage, value in found.seconds.items()},
+            **_measured(space, found.best),
             **_accuracy(answer),
         },
     )

@@ -15,7 +15,7 @@ import torch
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import drawing_image
 from foresight_ext.errors import UserError
-from foresight_ext.images.batches import Images
+from foresight_ext.images.batches import Images, digest
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.watching import Unusable, watched
@@ -26,7 +26,7 @@ from foresight_ext.runs.folder import Place
 from foresight_ext.runs.progress import Progress, in_words
 from foresight_ext.runs.results import BEST, POOL, check_pool, read_own, write_best, write_pool
 from foresight_ext.search.choosing import NoScore
-from foresight_ext.search.costs import Sizes
+from foresight_ext.search.costs import Sizes, in_figures
 from foresight_ext.search.given import GivenPool
 from foresight_ext.search.journal import (
     choices_by_name,
@@ -38,7 +38,7 @@ from foresight_ext.search.journal import (
     written,
     written_row,
 )
-from foresight_ext.search.limits import Limits, sizes_of
+from foresight_ext.search.limits import Limits, measured_of, sizes_of
 from foresight_ext.search.orders import ORDERS, Decision, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report, report_pool
@@ -140,7 +140,15 @@ class SearchRun:
         mine = {"search_space": self.space.name, **self.images.settings(), **self.settings.as_written()}
         if self._given is not None:
             mine["pool_networks"] = self._given.recorded
-        return {**mine, **self.space.settings()}
+        return {**mine, **self.limited_costs(), **self.space.settings()}
+
+    def limited_costs(self) -> dict[str, Any]:
+        """What tells the measured costs that limit the run from others of their names, for config.json."""
+        told = {}
+        for name in self.settings.at_most:
+            if costs := self.space.measured.get(name):
+                told[name] = digest(f"{genotype} {cost!r}" for genotype, cost in sorted(costs.items()))
+        return {"measured": told} if told else {}
 
     def _tell(self, given: GivenPool) -> None:
         _log.info("the pool: %s of %s", _counted(len(given.genotypes), "network"), self.settings.pool)
@@ -201,7 +209,7 @@ class SearchRun:
         if not limits:
             return None
         with self.naming_the_option():
-            return Limits(*self.measurable, limits)
+            return Limits(*self.measurable, limits, measured=measured_of(self.space))
 
     @cached_property
     def measurable(self) -> tuple[Supernet, Sizes]:
@@ -249,7 +257,7 @@ class SearchRun:
         search = PoolSearch(self.space, data, proxy, order, settings.seed, settings.batch_size, self.device)
         if self._limits is not None:
             search.allowed = self._limits
-            most = ", ".join(f"{name} {number:,.0f}" for name, number in self._limits.most.items())
+            most = ", ".join(f"{name} {in_figures(number)}" for name, number in self._limits.most.items())
             _log.info("search: networks have at most %s", most)
         supernet = search.supernet
         steps = len(supernet.choices) + len(supernet.nodes)

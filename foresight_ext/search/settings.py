@@ -5,9 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# the sizes of a network that can be limited: parameters, and multiply-adds for one image
-SIZES = ("params", "flops")
-
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -18,7 +15,8 @@ class SearchSettings:
     the number of discretisations in the search stage (N), `validate_rounds` that of minibatches in the
     validation stage (V), `batch_size` that of images in a minibatch of both. `pool` is the file of a
     pool that is validated, instead of one that is searched. `at_most` are limits on the sizes of what is
-    found, by the names in SIZES: numbers, or shares of the largest network such as "60%".
+    found, by the names of the space's sizes (`params`, `flops`) and measured costs: numbers, or shares of the
+    largest network such as "60%".
     """
 
     seed: int = 0

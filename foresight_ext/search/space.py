@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,12 +26,15 @@ class Space(ABC):
     `new_pass_for_each_batch`: whether every minibatch of the search starts a new pass instead.
     `validates`: whether the pool is validated; if not, the search ends with the pool.
     `train_spec`: how a winner is trained; None if that is not known.
+    `measured`: costs that were measured of whole architectures, such as latencies: by name, genotype -> cost.
+    A search may be limited by them, as by `sizes`.
     """
 
     name: str
     new_pass_for_each_batch: bool = False
     validates: bool = True
     train_spec: TrainSpec | None = None
+    measured: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
     @abstractmethod
     def build_supernet(self, classes: int) -> Supernet:

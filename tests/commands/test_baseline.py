@@ -196,7 +196,8 @@ def test_imagenets_search_has_limits(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--at_most=parms=1"], "argument --at_most: 'parms' is no size: choose from params, flops"),
+        (["--at_most=parms=1"], "--at_most: there is no size 'parms': choose from params, flops"),
+        (["--at_most=3M"], "argument --at_most: '3M' is no limit: it must be such as params=3M"),
         (["--at_most=params=1,params=2"], "argument --at_most: 'params' comes twice in 'params=1,params=2'"),
         (["--at_most=params=3X"], "'params=3X' is no limit: it must be a number above 0 such as params=3M"),
         (["--at_most=flops=0%"], "'flops=0%' is no limit"),

@@ -19,6 +19,7 @@ COMMANDS = [
     "nasbench201.reproduce",
     "nasbench201.op_scores",
     "nasbench201.benchmark",
+    "nasbench201.tradeoff",
     "nasbench201.visualize",
     "sota.cnn.networks_proposal",
     "sota.cnn.networks_proposal_imagenet",

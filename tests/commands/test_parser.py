@@ -46,6 +46,7 @@ DEFAULTS = {
     "init_channels": "16",
     "cells": "5",
     "benchmark": "none",
+    "hardware": "none",
     # of the training
     "epochs": "200",
     "train_batch_size": "256",

@@ -135,10 +135,10 @@ def test_reads_scalars_of_numpy_1_and_2(tmp_path, package):
 def test_second_query_leaves_the_pth_alone(pth, monkeypatch):
     first = Benchmark.open(pth)
 
-    def refuse(path):
+    def refuse(path, kind):
         raise AssertionError("the .pth was read again")
 
-    monkeypatch.setattr(module, "_load_pth", refuse)
+    monkeypatch.setattr(module, "read_pth", refuse)
     second = Benchmark.open(pth)
     check_expected(second)
     assert [second.query(arch) for arch in RUNS] == [first.query(arch) for arch in RUNS]  # to the last bit
@@ -354,7 +354,10 @@ def test_faulty_csv(tmp_path, text, told):
 
 def test_other_faulty_files(tmp_path, monkeypatch):
     missing = tmp_path / "missing.pth"
-    assert "is not a file: give a NAS-Bench-201 .pth or a .csv with arch and" in fault_of(missing)
+    told = (
+        "is not a file: give a NAS-Bench-201 .pth, NATS-tss-v1_0-3ffb9-simple with its meta.pickle.pbz2, or a"
+    )
+    assert f"{told} .csv with arch and" in fault_of(missing)
     assert "is not a file" in fault_of(tmp_path)
     path = tmp_path / "own.json"
     path.write_text(CSV)
@@ -452,7 +455,7 @@ def test_shell_reads_a_pth_once(tmp_path):
     assert first.returncode == second.returncode == 0
     assert first.stdout == second.stdout
     assert "cifar10            93.00          1 of 4                 0.00" in first.stdout
-    told = f"reading '{path}', once: per GB about 3 minutes and 6 GB of memory"
+    told = f"reading '{path}', once: what queries need is kept in mini.compact.csv"
     assert first.stderr.splitlines()[0] == told
     assert "reading" not in second.stderr
 

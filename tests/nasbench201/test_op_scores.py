@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+from nasbench201.scoring import sampled
 
 from foresight_ext.measures import PROXIES
 from foresight_ext.runs.journal import Journal
@@ -14,7 +15,6 @@ from nasbench201.benchmark import BENCHMARKED, Benchmark
 from nasbench201.genotype import EDGE_NAMES, OPERATIONS, SPACE_SIZE
 from nasbench201.op_accuracies import operation_accuracies
 from nasbench201.op_scores import main
-from nasbench201.scoring import sampled
 from tests import running as commands
 from tests.running import TINY_NASBENCH201, read, stopped_after
 

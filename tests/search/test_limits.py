@@ -116,6 +116,61 @@ def test_every_answer_is_that_of_brute_force(seed):
         assert sizes(found)["params"] == max(sizes(one)["params"] for one in there)
 
 
+def random_costs(seed, every):
+    """Measured costs, which are no sums; those of every seventh architecture are not known."""
+    draw = Random(seed)
+    costs = {one: draw.randint(0, 40) if number % 7 else math.inf for number, one in enumerate(every)}
+    return {"latency": costs.get, "energy": lambda mixing: 0.5}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("with_sizes", [False, True])
+def test_measured_costs_are_looked_up_as_brute_force_does(seed, with_sizes):
+    supernet, every = Nested(), architectures(Nested())
+    sizes, measured = random_sizes(seed), random_costs(seed, every)
+    most = {"latency": 3, **({"params": some_limits(seed, sizes, every)["params"]} if with_sizes else {})}
+    values = {one: {**sizes(one), "latency": measured["latency"](one)} for one in every}
+    fit = [one for one in every if all(values[one][name] <= limit for name, limit in most.items())]
+    assert 0 < len(fit) < len(every) / 5
+    limits = Limits(supernet, sizes, most, measured=measured)
+    draw = Random(seed)
+    answers = set()
+    for _ in range(20):
+        mixing = tuple((0.5,) * len(choice.candidates) for choice in supernet.choices)
+        for choice in draw.sample(range(len(supernet.choices)), 4):
+            for one in range(len(mixing[choice])):
+                leads = any(leads_to(decide(mixing, choice, one), architecture) for architecture in fit)
+                assert limits(mixing, choice, one) == leads
+                answers.add(leads)
+            mixing = decide(mixing, choice, draw.randrange(len(mixing[choice])))
+        for edge in supernet.nodes[0].choices:
+            after = drop(mixing, edge)
+            assert limits(mixing, edge, None) == any(leads_to(after, one) for one in fit)
+    assert answers == {True, False}
+    largest = limits.largest("params")
+    assert largest in fit
+    best = max(values[one]["params"] for one in fit)
+    equal = [values[one]["flops"] for one in fit if values[one]["params"] == best]
+    assert (values[largest]["params"], values[largest]["flops"]) == (best, min(equal))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_ends_within_measured_limits(order):
+    supernet, every = Nested(), architectures(Nested())
+    measured = random_costs(0, every)
+    proxy = ToyProxy([[Random(0).random() for _ in choice.candidates] for choice in supernet.choices])
+    for seed in range(5):
+        limits = Limits(supernet, random_sizes(0), {"latency": 1}, measured=measured)
+        found = discretise(supernet, proxy, BATCHES, order, seed, allowed=limits)
+        assert measured["latency"](running_only(supernet.choices, found.mixing)) <= 1
+
+
+def test_a_share_is_one_of_the_largest_cost_that_is_known():
+    every = architectures(Nested())
+    limits = Limits(Nested(), random_sizes(0), {"latency": "60%"}, measured=random_costs(0, every))
+    assert limits.most == {"latency": 24.0}
+
+
 def leads_to(mixing, architecture):
     return all(row[new.index(1.0)] for row, new in zip(mixing, architecture) if any(new))
 
@@ -282,6 +337,46 @@ def test_limits_that_exclude_each_other_are_told():
     costs = Costs(Nested(), sizes)
     with pytest.raises(UserError, match="no architecture is within all of these limits"):
         costs.largest_within("params", {"params": 10, "flops": 10})
+
+
+@pytest.mark.parametrize(
+    "at_most, message",
+    [
+        (
+            {"latncy": 1},
+            "at_most: there is no size 'latncy': choose from params, flops, latency, energy, none",
+        ),
+        ({"energy": 0.25}, "at_most energy=0.25: the smallest architecture has 0.5"),
+        ({"energy": "-1%"}, "at_most energy=-1%: it must be a positive number, or a share such as 60%"),
+        ({"params": 8, "energy": 0.5}, "at_most params=8,energy=0.5: no architecture is within all"),
+        ({"none": 1}, "at_most none: it is not known of any architecture of this space"),
+    ],
+    ids=str,
+)
+def test_measured_limits_that_can_not_be_are_told(at_most, message):
+    def sizes(mixing):
+        return {"params": 8 + 2 * mixing[0][1], "flops": 8}
+
+    measured = {
+        "latency": lambda mixing: 2,
+        "energy": lambda mixing: 0.5 + 0.25 * mixing[0][0],  # what is cheap is large
+        "none": lambda mixing: math.inf,
+    }
+    with pytest.raises(UserError) as error:
+        Limits(Nested(), sizes, at_most, measured=measured)
+    assert str(error.value).startswith(message)
+
+
+def test_measured_costs_need_a_space_that_can_be_gone_through():
+    class Large(Supernet):
+        choices = tuple(Choice(str(number), ("x", "y")) for number in range(20))
+
+        def forward(self, x, mixing):
+            raise AssertionError
+
+    told = "measured costs are limited in spaces of up to 1,000,000 architectures, and this one has 1,048,576"
+    with pytest.raises(UserError, match=told):
+        Limits(Large(), random_sizes(0), {"latency": 1}, measured={"latency": lambda mixing: 1})
 
 
 def test_sizes_that_are_no_sums_are_told():
