@@ -14,6 +14,7 @@ if not __package__:  # started as a file: the project is not found from there
 
 from foresight_ext.commands.parser import Parser, console_log, entry_point
 from foresight_ext.commands.scoring import add_scoring_options, score, settings_of
+from foresight_ext.scoring import networks
 from foresight_ext.scoring.published import Naming
 from nasbench201.benchmark import DATA_FOLDER, Benchmark, add_benchmark_option, find_benchmark
 from nasbench201.genotype import EDGES, OPERATIONS, SPACE_SIZE, format_genotype, parse_genotype
@@ -30,6 +31,11 @@ def every_genotype() -> list[str]:
     return [format_genotype(operations) for operations in product(OPERATIONS, repeat=len(EDGES))]
 
 
+def sampled(seed: int, count: int) -> list[str]:
+    """So many architectures in the seed's random order: a smaller sample begins a larger one."""
+    return networks.sampled(seed, every_genotype(), count)
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command line."""
     parser = Parser("nasbench201.score_archs", "Score NAS-Bench-201 networks by zero-cost proxies.")
@@ -40,11 +46,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from foresight_ext.scoring.networks import sampled
     from foresight_ext.scoring.run import Networks
     from nasbench201.space import NASBench201Space
 
-    order = sampled(options.seed, every_genotype(), SPACE_SIZE)
+    order = sampled(options.seed, SPACE_SIZE)
     sample = order[: options.sample]
     accuracies, note = None, ""
     path = find_benchmark(options.benchmark)
@@ -54,8 +59,7 @@ def _run(options: argparse.Namespace) -> None:
         benchmark = Benchmark.open(path)
         accuracies = {name: [benchmark.accuracy(one, name) for one in sample] for name in benchmark.datasets}
     settings = settings_of(options, NASBench201Space(options.init_channels, options.cells))
-    networks = Networks(sample, order, accuracies, note)
-    score(options, settings, networks, NAMING, "nas-bench-201-scores")
+    score(options, settings, Networks(sample, order, accuracies, note), NAMING, "nas-bench-201-scores")
 
 
 @entry_point

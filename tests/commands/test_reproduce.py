@@ -15,7 +15,7 @@ FEW = ["--seeds=0,1", "--pool_size=1,2", "--validate_rounds=1"]
 @pytest.fixture
 def benchmark(tmp_path):
     """A benchmark in which the largest architecture, which synflow finds, has 90% and others 80%."""
-    from nasbench201.scoring import sampled
+    from nasbench201.score_archs import sampled
 
     largest = (
         "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"

@@ -5,18 +5,12 @@ import re
 
 import pytest
 
-from foresight_ext.scoring import networks
 from foresight_ext.scoring.ranking import correlations
 from nasbench201.benchmark import BENCHMARKED
 from nasbench201.genotype import SPACE_SIZE
-from nasbench201.score_archs import every_genotype, main
+from nasbench201.score_archs import main, sampled
 from tests import running as commands
 from tests.running import TINY_NASBENCH201, read
-
-
-def sampled(seed, count):
-    return networks.sampled(seed, every_genotype(), count)
-
 
 SAMPLE = sampled(0, 6)
 ARGUMENTS = [*TINY_NASBENCH201, "--sample=6"]

@@ -15,6 +15,7 @@ from nasbench201.benchmark import BENCHMARKED, Benchmark
 from nasbench201.genotype import EDGE_NAMES, OPERATIONS, SPACE_SIZE
 from nasbench201.op_accuracies import operation_accuracies
 from nasbench201.op_scores import main
+from nasbench201.score_archs import sampled
 from tests import running as commands
 from tests.running import TINY_NASBENCH201, read, stopped_after
 

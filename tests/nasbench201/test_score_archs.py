@@ -23,7 +23,7 @@ from foresight_ext.scoring.ranking import correlations
 from nasbench201.benchmark import BENCHMARKED, Benchmark
 from nasbench201.canonical import canonical
 from nasbench201.genotype import SPACE_SIZE
-from nasbench201.score_archs import every_genotype, main
+from nasbench201.score_archs import main, sampled
 from nasbench201.space import NASBench201Space
 from tests import running as commands
 from tests.running import TINY_NASBENCH201, class_folders, interrupted, read
@@ -40,10 +40,6 @@ def done(out, *arguments):
 def refused(out, *arguments):
     """The one line of a command that must be refused."""
     return commands.refused(main, f"--out={out}", *SMALL, *arguments)
-
-
-def sampled(seed, count):
-    return networks.sampled(seed, every_genotype(), count)
 
 
 def rows(folder):
