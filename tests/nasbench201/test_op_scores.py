@@ -5,7 +5,6 @@ import json
 import math
 
 import pytest
-from nasbench201.scoring import sampled
 
 from foresight_ext.measures import PROXIES
 from foresight_ext.runs.journal import Journal
