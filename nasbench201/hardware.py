@@ -22,7 +22,7 @@ _KIND = Kind(
     "arch and columns that end in _latency (ms) or _energy (mJ)",
     "limits allow no other, and shares are of the largest of those",
 )
-# what stands in HW-NAS-Bench for architectures that a device can't run
+# what stands in HW-NAS-Bench where nothing is known, as of nearly a third of architectures on the Edge TPU
 _UNKNOWN = -1.0
 
 
@@ -80,7 +80,7 @@ class Hardware:
     """What NAS-Bench-201 architectures cost on devices: latencies in ms, energies in mJ.
 
     `costs` are by their names, such as raspi4_latency: architecture -> cost, where that is known.
-    Source: Li et al., HW-NAS-Bench, ICLR 2021.
+    Source: Li et al., HW-NAS-Bench, ICLR 2021, whose units these are.
     """
 
     path: Path
