@@ -84,7 +84,7 @@ def contents(found: Sequence[Method], choices: Sequence[Choice], reference: Refe
         "methods": {one.title: _content(one, choices, reference) for one in found},
         "matrix": {
             "names": list(tables),
-            "spearman": correlation_matrix(list(tables.values())).round(4).tolist(),
+            "spearman": (correlation_matrix(list(tables.values())).round(4) + 0.0).tolist(),
         },
     }
 
@@ -123,7 +123,11 @@ def _decision(method: Method, number: int, reference: Reference) -> dict[str, An
 
 
 def _correlations(rows: Rows, reference: Reference) -> dict[str, float]:
-    return {name: round(table_correlation(rows, other), 4) for name, other in reference.worth.items()}
+    return {name: _rounded(table_correlation(rows, other)) for name, other in reference.worth.items()}
+
+
+def _rounded(number: float) -> float:
+    return round(number, 4) + 0.0  # no minus before a zero
 
 
 def _told(candidates: Sequence[int] | None, reference: Reference) -> dict[str, Any]:
@@ -133,7 +137,7 @@ def _told(candidates: Sequence[int] | None, reference: Reference) -> dict[str, A
 
 
 def _means(columns: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: round(sum(one[name] for one in columns) / len(columns), 4) for name in columns[0]}
+    return {name: _rounded(sum(one[name] for one in columns) / len(columns)) for name in columns[0]}
 
 
 def _named(rows: Rows, choices: Sequence[Choice]) -> dict[str, list[float | str]]:
