@@ -168,6 +168,7 @@ def add_search_options(
     """
     number, usual = whole_number(1), SearchSettings()
     add_common_options(parser, seed, save="zerocostpt", dataset=dataset)
+    add_workers_options(parser)
     add_metrics_option(parser, "the zero-cost proxy, or several with commas between, out of")
     parser.option(
         "--combine",

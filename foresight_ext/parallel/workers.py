@@ -1,6 +1,6 @@
 """Who computes independent tasks: this process, several of this machine, or a cluster's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class Workers:
         device, why = compute.choose()
         return Compute.of(device), device, why
 
-    def results(self, start: Start, tasks: Sequence[Any], run: Path, what: str) -> Results:
+    def results(self, start: Start, tasks: Iterable[Any], run: Path, what: str) -> Results:
         """The result of every task in their order, however many compute; close it to stop what still runs.
 
         Args:
@@ -72,6 +72,9 @@ class Workers:
             return in_processes(start, tasks, self.processes, self.threads)
         # jobs of a cluster have cores of their own
         threads = self.threads or (1 if self.cluster.kind == "local" else None)
-        submission = Submission.of(folder, self.cluster, tasks)
+        submission = Submission.of(folder, self.cluster, list(tasks))
         submission.compute(start, self.processes, threads, what)
         return submission.results()
+
+
+ALONE = Workers()

@@ -1,11 +1,10 @@
 """A run of search and validation for any space: its folder, its stages, what it found."""
 
-import itertools
 import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from foresight_ext.images.batches import Images, digest
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.watching import Unusable, watched
+from foresight_ext.parallel.workers import ALONE, Workers
 from foresight_ext.randomness import seeded
 from foresight_ext.runs.board import tensorboard
 from foresight_ext.runs.config import CONFIG, compare_data, compare_settings, data_moved
@@ -46,11 +46,10 @@ from foresight_ext.search.settings import SearchSettings
 from foresight_ext.search.space import Space
 from foresight_ext.search.validation import (
     Row,
+    ValidationWork,
     best_genotype,
     combined,
-    draw_validation,
     summed,
-    validation_scores,
 )
 from foresight_ext.supernets.supernet import Supernet
 
@@ -73,6 +72,7 @@ class SearchRun:
         compute: Compute,
         stage: str = "all",
         lookup: Lookup = NO_BENCHMARK,
+        workers: Workers = ALONE,
     ):
         self.space = space
         self.images = images
@@ -81,6 +81,7 @@ class SearchRun:
         self.compute = compute
         self.stage = "search" if stage == "all" and not space.validates else stage
         self.lookup = lookup
+        self.workers = workers
         self.proxy = proxy_of(settings.metrics, settings.combine)
         self._parts = tuple(part.name for part in self.proxy.parts)
         self._given: GivenPool | None = None
@@ -340,43 +341,51 @@ class SearchRun:
         else:
             networks = _counted(len(distinct), "distinct network")
             _log.info("validation: %s, %s each", networks, _counted(rounds, "minibatch"))
-        validation = draw_validation(
-            self.space, pool, data, settings.seed, settings.validate_rounds, settings.batch_size
+        before = {genotype: len(rows) for genotype, rows in done.items()}
+
+        def left() -> Iterator[tuple[str, int]]:
+            return ((one, number) for one in distinct for number in range(before[one], rounds))
+
+        work = ValidationWork(
+            self.space,
+            pool,
+            self.proxy,
+            self.images,
+            Compute.of(self.device),
+            settings.seed,
+            settings.validate_rounds,
+            settings.batch_size,
+            data,
         )
-        several = len(self._parts) > 1
+        several, clock = len(self._parts) > 1, _Clock()
+        index = {genotype: number for number, genotype in enumerate(distinct)}
         unusable = Unusable("validation")
-        with tensorboard(self.folder.path) as board, progress:
-            for index, validated in enumerate(validation):
-                clock, genotype = _Clock(), validated.genotype
-                numbers = itertools.count(len(done[genotype]) + 1)
+        results = self.workers.results(work, left(), self.folder.path, "minibatches")
+        with tensorboard(self.folder.path) as board, progress, closing(results):
 
-                def keep(
-                    row: Row,
-                    genotype: str = genotype,
-                    clock: _Clock = clock,
-                    numbers: Iterator[int] = numbers,
-                ) -> None:
-                    place = f"{genotype}, minibatch {next(numbers)}"
-                    for part, score in zip(self.proxy.parts, row):
-                        unusable.look_at(part, place, score)
-                    scores = written_row(row, self._parts)
-                    journal.append({"genotype": genotype, **scores, "seconds": clock.lap()})
-                    progress.step(self._told(row))
-
-                before = len(done[genotype])
-                done[genotype] = validation_scores(
-                    validated, self.proxy, data, self.device, done[genotype], keep
-                )
+            def show(genotype: str) -> Row:
                 row = summed(done[genotype])
-                if before < len(done[genotype]):
-                    _log.info("validation: %s for %s", self._told(row), genotype)
                 if not several:
-                    board.add_scalar("pool_scores", row[0], index)
+                    board.add_scalar("pool_scores", row[0], index[genotype])
+                return row
+
+            for genotype in distinct:
+                if before[genotype] >= rounds:
+                    show(genotype)
+            for row, (genotype, number) in zip(results, left()):
+                for part, score in zip(self.proxy.parts, row):
+                    unusable.look_at(part, f"{genotype}, minibatch {number + 1}", score)
+                scores = written_row(row, self._parts)
+                journal.append({"genotype": genotype, **scores, "seconds": clock.lap()})
+                progress.step(self._told(row))
+                done[genotype].append(row)
+                if number + 1 == rounds:
+                    _log.info("validation: %s for %s", self._told(show(genotype)), genotype)
             sums = {genotype: summed(rows) for genotype, rows in done.items()}
             totals = combined(self.proxy, sums)
             if several:  # what compares networks is known once all are scored
-                for index, total in enumerate(totals.values()):
-                    board.add_scalar("pool_scores", total, index)
+                for genotype, total in totals.items():
+                    board.add_scalar("pool_scores", total, index[genotype])
             unusable.tell()
             try:
                 best = best_genotype(totals)
