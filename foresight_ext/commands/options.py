@@ -367,7 +367,7 @@ def add_workers_options(parser: Parser, cluster: bool = False) -> None:
     )
     parser.option(
         "--slurm",
-        default="",
+        default=None,
         metavar="KEY=VALUE[,KEY=VALUE]",
         help="with --cluster: jobs=N (how many share the work), array_size (the most in a job array, "
         f"{ARRAY_SIZE}), and parameters of submitit such as timeout_min (60), partition, account, mem_gb, "
@@ -466,11 +466,11 @@ def compute_of(options: argparse.Namespace) -> "Compute":
 
 def workers_of(options: argparse.Namespace) -> Workers:
     """Who does independent work: what add_workers_options asked; UserError if it makes no sense."""
-    kind, slurm = getattr(options, "cluster", None), getattr(options, "slurm", "")
-    if slurm and kind is None:
+    kind, slurm = getattr(options, "cluster", None), getattr(options, "slurm", None)
+    if slurm is not None and kind is None:
         raise UserError(f"--slurm {slurm} goes with --cluster only: add --cluster slurm")
     cores = options.processes * (options.threads or 1)
-    cluster = None if kind is None else cluster_of(kind, slurm, cores)
+    cluster = None if kind is None else cluster_of(kind, slurm or "", cores)
     return Workers(options.processes, options.threads, cluster)
 
 

@@ -1,13 +1,15 @@
 """Independent work in several processes of this machine, by joblib."""
 
+import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 from foresight_ext.errors import UserError
@@ -16,6 +18,13 @@ from foresight_ext.loading import of_files
 # makes what computes a task's result: called once in every process, it opens and builds what tasks share
 Start = Callable[[], Callable[[Any], Any]]
 Results = Generator[Any, None, None]
+
+
+class _Token(NamedTuple):
+    """Tells pools apart that share their processes, and which process asks."""
+
+    parent: int
+    name: str
 
 
 def in_processes(start: Start, tasks: Iterable[Any], processes: int, threads: int | None) -> Results:
@@ -31,7 +40,7 @@ def in_processes(start: Start, tasks: Iterable[Any], processes: int, threads: in
         return
     from joblib import Parallel, delayed, parallel_config
 
-    token, pickled = uuid4().hex, _pickled(start)
+    token, pickled = _Token(os.getpid(), uuid4().hex), _pickled(start)
     with parallel_config(backend="loky", inner_max_num_threads=threads or 1), _signals_are_ours():
         pool = Parallel(n_jobs=processes, return_as="generator")
         found = cast(Results, pool(delayed(_result)(token, pickled, task) for task in tasks))
@@ -86,15 +95,28 @@ def _signals_are_ours() -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _started(token: str, pickled: bytes) -> Callable[[Any], Any]:
-    """What computes the tasks of a pool; the token tells pools apart that share their processes."""
+def _started(token: _Token, pickled: bytes) -> Callable[[Any], Any]:
+    """What computes the tasks of a pool."""
     import cloudpickle
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process may have replaced one that was idle
+    _end_with(token.parent)
     return cloudpickle.loads(pickled)()
 
 
-def _result(token: str, pickled: bytes, task: Any) -> Any:
+@lru_cache
+def _end_with(parent: int) -> None:
+    """Let this process end when its parent has been killed: nobody wants its results."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _result(token: _Token, pickled: bytes, task: Any) -> Any:
     try:
         return _started(token, pickled)(task)
     except UserError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from foresight_ext.errors import UserError
-from foresight_ext.files import write_json
+from foresight_ext.files import exclusive, write_json
 from foresight_ext.parallel.cluster import Cluster
 from foresight_ext.parallel.processes import Results, Start, in_processes
 from foresight_ext.runs.journal import Journal
@@ -44,15 +44,18 @@ class Shard:
         self.threads = threads
 
     def __call__(self) -> None:
-        with _lock_of(self.journal).open("wb") as lock:  # fails where --force has deleted the folder
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a job that was taken for dead may still write
-            with closing(Journal(self.journal)) as journal, _threads(self.threads):
-                left, before = self.tasks[len(journal.entries) :], time.monotonic()
-                with closing(in_processes(self.start, left, self.processes, self.threads)) as results:
-                    for result in results:
-                        now = time.monotonic()
-                        journal.append({"result": result, "seconds": round(now - before, 4)})
-                        before = now
+        # fails where --force has deleted the folder; a job that was taken for dead may still write
+        with (
+            exclusive(_lock_of(self.journal)),
+            closing(Journal(self.journal)) as journal,
+            _threads(self.threads),
+        ):
+            left, before = self.tasks[len(journal.entries) :], time.monotonic()
+            with closing(in_processes(self.start, left, self.processes, self.threads)) as results:
+                for result in results:
+                    now = time.monotonic()
+                    journal.append({"result": result, "seconds": round(now - before, 4)})
+                    before = now
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
         """What submitit queues again: the same, which goes on from its journal."""

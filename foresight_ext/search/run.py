@@ -3,13 +3,12 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import drawing_image
@@ -38,8 +37,9 @@ from foresight_ext.search.journal import (
     written,
     written_row,
 )
-from foresight_ext.search.limits import Limits, measured_of, sizes_of
-from foresight_ext.search.orders import ORDERS, Decision, Pruning
+from foresight_ext.search.limits import Limits, measurable, measured_of
+from foresight_ext.search.members import Member, MemberWork, forget, left_behind
+from foresight_ext.search.orders import ORDERS, Decision, Order, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report, report_pool
 from foresight_ext.search.settings import SearchSettings
@@ -215,9 +215,7 @@ class SearchRun:
     @cached_property
     def measurable(self) -> tuple[Supernet, Sizes]:
         """A supernet of the space, and what tells the sizes of its architectures."""
-        with seeded(0):
-            supernet = self.space.build_supernet(self.data.classes)
-        return supernet, sizes_of(self.space, supernet, self.data, torch.device("cpu"))
+        return measurable(self.space, self.data)
 
     @contextmanager
     def naming_the_option(self) -> Iterator[None]:
@@ -284,26 +282,75 @@ class SearchRun:
             for member, decisions in done.items():
                 for decision in decisions:
                     show(member, decision)
-            for member in range(settings.pool_size):
-                clock, unusable.member = _Clock(), member
 
-                def keep(decision: Decision | Pruning, member: int = member, clock: _Clock = clock) -> None:
-                    entry = written(decision, supernet)
-                    journal.append({"member": member, **entry, "seconds": clock.lap()})
-                    show(member, decision)
-                    ties.look_at(decision, supernet)
-                    progress.step(told(decision, supernet))
+            def take(member: int, decision: Decision | Pruning, seconds: float) -> None:
+                journal.append({"member": member, **written(decision, supernet), "seconds": seconds})
+                show(member, decision)
+                ties.look_at(decision, supernet)
+                progress.step(told(decision, supernet))
 
-                draws = search.draw(pool[-1] if pool else None)
-                before = done.get(member, ())
-                genotype, decisions = search.discretise(draws, before, keep)
-                progress.skip(steps - len(decisions))
-                if len(before) < len(decisions):
+            def end(member: int, genotype: str, decisions: int) -> None:
+                progress.skip(steps - decisions)
+                if len(done.get(member, ())) < decisions:
                     _log.info("search: member %d is %s", member, genotype)
+                forget(self.folder.path, member)
                 pool.append(genotype)
+
+            processes = self._processes_for_members(order)
+            if processes > 1:
+                with closing(self._members(order, done, processes)) as members:
+                    for member, found in enumerate(members):
+                        unusable.member = member
+                        unusable.add(found.seen, self.proxy.parts)
+                        for decision, seconds in found.fresh:
+                            take(member, decision, round(seconds / processes, 4))  # as they add up
+                        end(member, found.genotype, len(done.get(member, ())) + len(found.fresh))
+            else:
+                for member in range(settings.pool_size):
+                    clock, unusable.member = _Clock(), member
+                    before = [*done.get(member, ())]
+                    for decision, seconds in left_behind(self.folder.path, member, supernet, before):
+                        take(member, decision, seconds)
+                        before.append(decision)
+
+                    def keep(
+                        decision: Decision | Pruning, member: int = member, clock: _Clock = clock
+                    ) -> None:
+                        take(member, decision, clock.lap())
+
+                    draws = search.draw(pool[-1] if pool else None)
+                    genotype, decisions = search.discretise(draws, before, keep)
+                    end(member, genotype, len(decisions))
         unusable.tell()
         write_pool(self.folder.path, self.space.name, self.images.dataset, pool)
         return pool
+
+    def _processes_for_members(self, order: Order) -> int:
+        """How many processes can discretise members at the same time."""
+        processes = min(self.workers.processes, self.settings.pool_size)
+        if processes > 1 and not self.space.members_apart:
+            _log.info("search: in one process: what a member draws depends on the one before")
+            return 1
+        return processes if order.scores else 1
+
+    def _members(
+        self, order: Order, done: dict[int, list[Decision | Pruning]], processes: int
+    ) -> Generator[Member, None, None]:
+        """The pool's members in their order, from several processes."""
+        settings = self.settings
+        work = MemberWork(
+            self.space,
+            self.proxy,
+            order,
+            self.images,
+            Compute.of(self.device),
+            settings.seed,
+            settings.batch_size,
+            settings.at_most,
+            self.folder.path,
+        )
+        tasks = [(member, done.get(member, [])) for member in range(settings.pool_size)]
+        return replace(self.workers, processes=processes).results(work, tasks, self.folder.path, "members")
 
     def _journalled_pool(self) -> list[str]:
         """The genotypes that the journal's decisions come to."""

@@ -1,11 +1,16 @@
 """Several processes of this machine: the order of results, what each starts with, mistakes and deaths."""
 
+import subprocess
+import sys
+import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from foresight_ext.errors import UserError
 from foresight_ext.parallel.processes import in_processes
+from tests import PROJECT_ROOT
 from tests.parallel.work import Squares, of_threads
 
 
@@ -48,3 +53,30 @@ def test_closing_stops_what_still_runs(tmp_path, recwarn):
         assert next(found) == 0
     assert len((tmp_path / "log").read_text().splitlines()) < 50
     assert [str(one.message) for one in recwarn.list] == []
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path):
+    program = (
+        "from pathlib import Path; from tests.parallel.work import Squares; "
+        "from foresight_ext.parallel.processes import in_processes; "
+        f"list(in_processes(Squares(Path({str(tmp_path / 'log')!r}), 60.0), range(4), 2, None))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT_ROOT) as parent:
+        while not (tmp_path / "log").exists() or len(said(tmp_path / "log", "start")) < 2:
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    left = [int(one) for one in said(tmp_path / "log", "start")]
+    while left and time.monotonic() < deadline:
+        time.sleep(0.1)
+        left = [one for one in left if runs(one)]
+    assert not left
+
+
+def runs(process):
+    """Whether a process is there, and no mere entry of a table that nobody has asked for yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
