@@ -224,6 +224,7 @@ def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: 
     """The options of searches of several seeds, N and V."""
     usual = SearchSettings()
     add_common_options(parser, None, save="zerocostpt")
+    add_workers_options(parser)
     add_seeds_option(parser, "each a search")
     many = _several(whole_number(1))
     parser.option(
