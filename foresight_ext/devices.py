@@ -23,6 +23,11 @@ class Compute:
     gpu: str = "auto"
     threads: int | None = None
 
+    @classmethod
+    def of(cls, device: torch.device) -> "Compute":
+        """What chooses a device that was chosen before."""
+        return cls(device.type, "auto" if device.index is None else str(device.index))
+
     def choose(self) -> tuple[torch.device, str]:
         """The device, and why, in words; UserError if it can't be had."""
         return choose_device(self.device, self.gpu)

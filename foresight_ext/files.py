@@ -1,6 +1,7 @@
 """Writing files so that nothing half-written is ever seen: a temporary file, then a rename."""
 
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -55,6 +56,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file, which one process at a time does; waits for it. Its folder must be there."""
+    with path.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,6 +21,8 @@ _NOT_THE_USERS = (
     *(sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")),
 )
 
+_FILE = "_file_"  # how names of modules begin that are files of the user's
+
 
 @contextmanager
 def users_code(what: str) -> Iterator[None]:
@@ -52,6 +54,11 @@ def imported(where: str) -> ModuleType:
     return _of_file(Path(where)) if where.endswith(".py") else _of_name(where)
 
 
+def of_files() -> list[ModuleType]:
+    """The modules that were files of the user's here: another process can't import them by their names."""
+    return [module for name, module in sys.modules.items() if name.startswith(_FILE)]
+
+
 def _of_name(name: str) -> ModuleType:
     with users_code(name):
         try:
@@ -66,7 +73,7 @@ def _of_name(name: str) -> ModuleType:
 def _of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
-    name = f"_file_{path.stem}"  # such that a file random.py takes no other module's name
+    name = f"{_FILE}{path.stem}"  # such that a file random.py takes no other module's name
     spec = importlib.util.spec_from_file_location(
         name, path.absolute(), loader=_AsItIs(name, str(path.absolute()))
     )

@@ -14,6 +14,8 @@ from foresight_ext.files import DATA_FOLDER, HOME
 from foresight_ext.images import DATASETS
 from foresight_ext.images.source import ImageNetSettings, ImageSettings, ImageSource
 from foresight_ext.measures import COMBINATIONS, PROXIES
+from foresight_ext.parallel.cluster import ARRAY_SIZE, CLUSTERS, cluster_of
+from foresight_ext.parallel.workers import Workers
 from foresight_ext.runs.folder import Place
 from foresight_ext.runs.results import POOL
 from foresight_ext.search.orders import ORDERS
@@ -166,6 +168,7 @@ def add_search_options(
     """
     number, usual = whole_number(1), SearchSettings()
     add_common_options(parser, seed, save="zerocostpt", dataset=dataset)
+    add_workers_options(parser)
     add_metrics_option(parser, "the zero-cost proxy, or several with commas between, out of")
     parser.option(
         "--combine",
@@ -221,6 +224,7 @@ def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: 
     """The options of searches of several seeds, N and V."""
     usual = SearchSettings()
     add_common_options(parser, None, save="zerocostpt")
+    add_workers_options(parser)
     add_seeds_option(parser, "each a search")
     many = _several(whole_number(1))
     parser.option(
@@ -344,6 +348,34 @@ def add_metrics_option(
     )
 
 
+def add_workers_options(parser: Parser, cluster: bool = False) -> None:
+    """In how many processes independent work is done; `cluster`: whether it may be done on one."""
+    parser.option(
+        "--processes",
+        type=whole_number(1),
+        default=1,
+        help="processes that share the work, of one thread each unless --threads says more; never changes a "
+        "result",
+    )
+    if not cluster:
+        return
+    parser.option(
+        "--cluster",
+        choices=CLUSTERS,
+        default=None,
+        help="compute in jobs that submitit submits: to SLURM, to this machine (local), or in this process "
+        "(debug); the same command comes back for their results",
+    )
+    parser.option(
+        "--slurm",
+        default=None,
+        metavar="KEY=VALUE[,KEY=VALUE]",
+        help="with --cluster: jobs=N (how many share the work), array_size (the most in a job array, "
+        f"{ARRAY_SIZE}), and parameters of submitit such as timeout_min (60), partition, account, mem_gb, "
+        "array_parallelism",
+    )
+
+
 def add_training_options(
     parser: Parser,
     *,
@@ -431,6 +463,16 @@ def compute_of(options: argparse.Namespace) -> "Compute":
     from foresight_ext.devices import Compute
 
     return Compute(options.device, options.gpu, options.threads)
+
+
+def workers_of(options: argparse.Namespace) -> Workers:
+    """Who does independent work: what add_workers_options asked; UserError if it makes no sense."""
+    kind, slurm = getattr(options, "cluster", None), getattr(options, "slurm", None)
+    if slurm is not None and kind is None:
+        raise UserError(f"--slurm {slurm} goes with --cluster only: add --cluster slurm")
+    cores = options.processes * (options.threads or 1)
+    cluster = None if kind is None else cluster_of(kind, slurm or "", cores)
+    return Workers(options.processes, options.threads, cluster)
 
 
 def images_of(options: argparse.Namespace) -> ImageSettings:

@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from foresight_ext.commands.options import add_search_options, compute_of, place_of, train_settings_of
+from foresight_ext.commands.options import (
+    add_search_options,
+    compute_of,
+    place_of,
+    train_settings_of,
+    workers_of,
+)
 from foresight_ext.commands.parser import Parser, add_switch, console_log
 from foresight_ext.errors import UserError
 from foresight_ext.launched import is_first_process, is_launched
@@ -52,6 +58,7 @@ def propose(
     with console_log():
         if options.stage in ("search", "validation") or (options.stage == "all" and options.skip_training):
             run = make_run(options)
+            run.workers = workers_of(options)
             run.run()
             print(renew_report(run.path))
             print(f"run: {run.path}")
@@ -59,6 +66,7 @@ def propose(
         if is_launched() and options.stage != "training":
             raise UserError("several processes share a training only: start them with --stage training")
         run = make_run(options)
+        run.workers = workers_of(options)
         if run.space.train_spec is None or not run.space.validates:
             raise UserError(
                 f"the space {run.space.name} does not say how a winner is trained: use --skip_training"

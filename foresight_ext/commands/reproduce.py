@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from foresight_ext.commands.options import add_grid_options, add_sweep_options
+from foresight_ext.commands.options import add_grid_options, add_sweep_options, workers_of
 from foresight_ext.commands.parser import Parser, console_log
 from foresight_ext.errors import UserError
 from foresight_ext.runs.progress import in_words
@@ -41,6 +41,8 @@ def reproduce(options: argparse.Namespace, make: Callable[[SearchSettings], "Sea
         for order in options.edge_decision
         for seed in options.seeds
     ]
+    for run in runs:
+        run.workers = workers_of(options)
     if runs[0].lookup.answer is None:
         raise UserError(f"no benchmark, so no test accuracies: {runs[0].lookup.no_answer}")
     with console_log():

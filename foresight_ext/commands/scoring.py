@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from foresight_ext.commands.options import (
     add_common_options,
     add_metrics_option,
+    add_workers_options,
     compute_of,
     images_of,
     place_of,
+    workers_of,
 )
 from foresight_ext.commands.parser import Parser, user_path, whole_number
 
@@ -36,7 +38,7 @@ def add_scoring_options(parser: Parser, size: int | None = None, compare: str = 
         help=f"how many networks, drawn at random; none means {every}",
     )
     parser.option("--batch_size", type=whole_number(2), default=64, help="images in the minibatch")
-    parser.option("--processes", type=whole_number(1), default=1, help="worker processes that share the work")
+    add_workers_options(parser, cluster=True)
     alone: dict[str, Any] = {"nargs": "?", "const": True} if compare else {}
     parser.option(
         "--compare",
@@ -72,6 +74,6 @@ def score(
     published = None
     if compared is not None:
         published = Published.open(compared, naming, options.metrics, networks.sample)
-    place, compute = place_of(options), compute_of(options)
-    run = ScoringRun(settings, networks, options.metrics, name, place, compute, options.processes, published)
+    place, compute, workers = place_of(options), compute_of(options), workers_of(options)
+    run = ScoringRun(settings, networks, options.metrics, name, place, compute, workers, published)
     print(f"run: {run.run()}")

@@ -108,3 +108,7 @@ class OpenedOnce:
         if split not in self._splits:
             self._splits[split] = self._source.open(split)
         return self._splits[split]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process opens its own."""
+        return {"_source": self._source, "_splits": {}}

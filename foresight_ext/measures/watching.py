@@ -40,11 +40,39 @@ class Unusable:
             message = "%s: %s gave %s for %s: such a score is never chosen, and others are counted"
             _log.warning(message, self._stage, proxy.name, kind, place)
 
+    def add(self, seen: "Seen", parts: Sequence[Proxy]) -> None:
+        """Count what another process saw of these proxies' scores."""
+        self._scores += seen.usable
+        for name, place, score in seen.unusable:
+            self.look_at(next(part for part in parts if part.name == name), place, score)
+
     def tell(self) -> None:
         """Say at the end of the stage how many there were, of those that this process computed."""
         if self._unusable:
             message = "%s: %d of %d scores were NaN or infinite"
             _log.warning(message, self._stage, self._unusable, self._scores)
+
+
+class Seen(Unusable):
+    """The same for a process that says nothing: what it saw, for the one that does."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.usable = 0
+        self.unusable: list[tuple[str, str, float]] = []
+
+    def look_at(self, proxy: Proxy, place: str, score: float) -> None:
+        if score < math.inf:
+            self.usable += 1
+        else:
+            self.unusable.append((proxy.name, place, score))
+
+    def take(self) -> "Seen":
+        """What was seen since the last time."""
+        taken = Seen()
+        taken.usable, taken.unusable = self.usable, self.unusable
+        self.usable, self.unusable = 0, []
+        return taken
 
 
 class Watched(Proxy):

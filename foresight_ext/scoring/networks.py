@@ -1,11 +1,7 @@
-"""Scores of a space's networks by zero-cost proxies, computed here or in worker processes."""
+"""Scores of a space's networks by zero-cost proxies."""
 
-import multiprocessing
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +14,7 @@ from foresight_ext.images.source import ImageSettings
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     import torch
 
+    from foresight_ext.devices import Compute
     from foresight_ext.images.batches import Batch
     from foresight_ext.search.space import Space
 
@@ -86,41 +83,17 @@ def minibatch(settings: ScoringSettings, device: "torch.device") -> "Batch":
     return data.render(draws, device)
 
 
-def results(
-    settings: ScoringSettings, tasks: list[Task], batch: "Batch", processes: int, threads: int | None
-) -> Iterator[Result]:
-    """What score_one says of every task, from worker processes (of so many threads) if several are asked."""
-    if processes == 1:
-        yield from map(partial(score_one, settings, batch), tasks)
-        return
-    spawn, device = multiprocessing.get_context("spawn"), str(batch.inputs.device)
-    executor = ProcessPoolExecutor(processes, spawn, _start_worker, (settings, device, threads or 1))
-    try:
-        # Ctrl-C is for this process alone: workers that it stops anywhere could leave the others waiting
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            results = executor.map(_work, tasks)  # starts the workers, which go on ignoring it
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        yield from results
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died, perhaps of too little memory: use fewer --processes"
-        ) from error
-    finally:
-        executor.shutdown(cancel_futures=True)
+@dataclass
+class Scorer:
+    """Makes, in each process, what scores a network; `batch` spares this process from reading its own."""
 
+    settings: ScoringSettings
+    compute: "Compute"
+    batch: "Batch | None" = None
 
-_worker: Callable[[Task], Result]  # a process of a pool has no other place for what its tasks share
+    def __call__(self) -> Callable[[Task], Result]:
+        batch = self.batch or minibatch(self.settings, self.compute.choose()[0])
+        return partial(score_one, self.settings, batch)
 
-
-def _start_worker(settings: ScoringSettings, device: str, threads: int) -> None:
-    global _worker
-    import torch
-
-    torch.set_num_threads(threads)
-    _worker = partial(score_one, settings, minibatch(settings, torch.device(device)))
-
-
-def _work(task: Task) -> Result:
-    return _worker(task)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "batch": None}

@@ -5,6 +5,7 @@ import io
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,11 +15,12 @@ from foresight_ext.devices import Compute, threads_set
 from foresight_ext.files import write_json, write_text
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.proxy import Proxy
+from foresight_ext.parallel.workers import ALONE, Workers
 from foresight_ext.runs.config import data_moved
 from foresight_ext.runs.folder import Place, RunFolder
 from foresight_ext.runs.journal import Journal, json_score
 from foresight_ext.runs.progress import Progress
-from foresight_ext.scoring.networks import Result, ScoringSettings, Task, minibatch, results
+from foresight_ext.scoring.networks import Result, Scorer, ScoringSettings, Task, minibatch
 from foresight_ext.scoring.published import Published
 from foresight_ext.scoring.ranking import correlations, rank
 
@@ -57,14 +59,14 @@ class ScoringRun:
         name: str,
         place: Place,
         compute: Compute,
-        processes: int = 1,
+        workers: Workers = ALONE,
         published: Published | None = None,
     ):
         self.settings = settings
         self.networks = networks
         self.place = place
         self.compute = compute
-        self.processes = processes
+        self.workers = workers
         self.published = published
         self.path = place.out / name / f"{place.save}-seed{settings.seed}-{settings.images.dataset}"
         self.asked = [PROXIES.get(metric) for metric in metrics]
@@ -74,7 +76,7 @@ class ScoringRun:
     def run(self) -> Path:
         """Score what has no scores yet and report; the run folder."""
         settings, networks, place = self.settings, self.networks, self.place
-        device, why = self.compute.choose()
+        compute, device, why = self.workers.choose(self.compute)
         load = cache(lambda: minibatch(settings, device))
         if place.force or not self.path.exists():
             load()  # what is wrong with the data set is told before a folder is made or emptied
@@ -82,11 +84,7 @@ class ScoringRun:
         with threads_set(self.compute.threads), opened as folder:
             journal = folder.journal("scores")
             scores, seconds = _journalled(journal)
-            tasks = [
-                (one, missing)
-                for one in dict.fromkeys([*networks.judged.values(), *networks.sample])
-                if (missing := tuple(name for name in self.parts if name not in scores.get(one, {})))
-            ]
+            tasks = self._missing(scores)
             if tasks:
                 folder.must_write()
             root = settings.images.root
@@ -94,19 +92,27 @@ class ScoringRun:
                 batch = load()  # here, where a mistake is told, and not in each of several processes
                 assert batch.images is not None  # as `minibatch` makes it
                 folder.same_data(root, train=batch.images.described())
+                scorer = Scorer(settings, compute, batch)
             if tasks:
-                count = f"{self.processes} process{'es' * (self.processes > 1)}"
-                _log.info("scoring on %s, in %s", why, count)
-                found = results(settings, tasks, batch, self.processes, self.compute.threads)
-                _compute(found, tasks, journal, scores, seconds)
+                _log.info("scoring on %s, in %s", why, self.workers)
             else:
                 _log.info("scored before, nothing to compute: --force would start afresh")
+            while tasks:  # jobs of before may have been asked for something else
+                with closing(self.workers.results(scorer, tasks, self.path, "networks")) as found:
+                    _compute(found, tasks, journal, scores, seconds)
+                tasks = self._missing(scores)
             self._report(folder, scores, seconds)
             if networks.judged:
                 self._judge(folder, scores)
             if self.published is not None:
                 self._compare(folder, self.published, scores)
         return self.path
+
+    def _missing(self, scores: Scores) -> list[Task]:
+        """The networks that lack scores, and the proxies of these."""
+        every = dict.fromkeys([*self.networks.judged.values(), *self.networks.sample])
+        lacking = ((one, [name for name in self.parts if name not in scores.get(one, {})]) for one in every)
+        return [(one, tuple(names)) for one, names in lacking if names]
 
     def _report(self, folder: RunFolder, scores: Scores, seconds: dict[str, float]) -> None:
         """The table of scores, and how they go together with the accuracies."""

@@ -13,6 +13,7 @@ import torch
 
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Images
+from foresight_ext.randomness import seeded
 from foresight_ext.search.costs import Costs, Sizes, in_figures, none_within, running_only
 from foresight_ext.search.measured import MOST_ARCHITECTURES, Measured, Table
 from foresight_ext.search.space import Space
@@ -115,6 +116,13 @@ def sizes_of(space: Space, supernet: Supernet, images: Images, device: torch.dev
     """The sizes of a space's networks for one of the images."""
     x = images.unaugmented(torch.tensor([0]), device).inputs
     return partial(space.sizes, supernet, x=x, classes=images.classes)
+
+
+def measurable(space: Space, images: Images) -> tuple[Supernet, Sizes]:
+    """A supernet of a space, and what tells the sizes of its architectures: what Limits take first."""
+    with seeded(0):
+        supernet = space.build_supernet(images.classes)
+    return supernet, sizes_of(space, supernet, images, torch.device("cpu"))
 
 
 def measured_of(space: Space) -> Measured:

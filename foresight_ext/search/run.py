@@ -1,16 +1,14 @@
 """A run of search and validation for any space: its folder, its stages, what it found."""
 
-import itertools
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import drawing_image
@@ -19,6 +17,7 @@ from foresight_ext.images.batches import Images, digest
 from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.measures.watching import Unusable, watched
+from foresight_ext.parallel.workers import ALONE, Workers
 from foresight_ext.randomness import seeded
 from foresight_ext.runs.board import tensorboard
 from foresight_ext.runs.config import CONFIG, compare_data, compare_settings, data_moved
@@ -38,19 +37,19 @@ from foresight_ext.search.journal import (
     written,
     written_row,
 )
-from foresight_ext.search.limits import Limits, measured_of, sizes_of
-from foresight_ext.search.orders import ORDERS, Decision, Pruning
+from foresight_ext.search.limits import Limits, measurable, measured_of
+from foresight_ext.search.members import Member, MemberWork, forget, left_behind
+from foresight_ext.search.orders import ORDERS, Decision, Order, Pruning
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.report import NO_BENCHMARK, Found, Lookup, report, report_pool
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.search.space import Space
 from foresight_ext.search.validation import (
     Row,
+    ValidationWork,
     best_genotype,
     combined,
-    draw_validation,
     summed,
-    validation_scores,
 )
 from foresight_ext.supernets.supernet import Supernet
 
@@ -73,6 +72,7 @@ class SearchRun:
         compute: Compute,
         stage: str = "all",
         lookup: Lookup = NO_BENCHMARK,
+        workers: Workers = ALONE,
     ):
         self.space = space
         self.images = images
@@ -81,6 +81,7 @@ class SearchRun:
         self.compute = compute
         self.stage = "search" if stage == "all" and not space.validates else stage
         self.lookup = lookup
+        self.workers = workers
         self.proxy = proxy_of(settings.metrics, settings.combine)
         self._parts = tuple(part.name for part in self.proxy.parts)
         self._given: GivenPool | None = None
@@ -214,9 +215,7 @@ class SearchRun:
     @cached_property
     def measurable(self) -> tuple[Supernet, Sizes]:
         """A supernet of the space, and what tells the sizes of its architectures."""
-        with seeded(0):
-            supernet = self.space.build_supernet(self.data.classes)
-        return supernet, sizes_of(self.space, supernet, self.data, torch.device("cpu"))
+        return measurable(self.space, self.data)
 
     @contextmanager
     def naming_the_option(self) -> Iterator[None]:
@@ -283,26 +282,75 @@ class SearchRun:
             for member, decisions in done.items():
                 for decision in decisions:
                     show(member, decision)
-            for member in range(settings.pool_size):
-                clock, unusable.member = _Clock(), member
 
-                def keep(decision: Decision | Pruning, member: int = member, clock: _Clock = clock) -> None:
-                    entry = written(decision, supernet)
-                    journal.append({"member": member, **entry, "seconds": clock.lap()})
-                    show(member, decision)
-                    ties.look_at(decision, supernet)
-                    progress.step(told(decision, supernet))
+            def take(member: int, decision: Decision | Pruning, seconds: float) -> None:
+                journal.append({"member": member, **written(decision, supernet), "seconds": seconds})
+                show(member, decision)
+                ties.look_at(decision, supernet)
+                progress.step(told(decision, supernet))
 
-                draws = search.draw(pool[-1] if pool else None)
-                before = done.get(member, ())
-                genotype, decisions = search.discretise(draws, before, keep)
-                progress.skip(steps - len(decisions))
-                if len(before) < len(decisions):
+            def end(member: int, genotype: str, decisions: int) -> None:
+                progress.skip(steps - decisions)
+                if len(done.get(member, ())) < decisions:
                     _log.info("search: member %d is %s", member, genotype)
+                forget(self.folder.path, member)
                 pool.append(genotype)
+
+            processes = self._processes_for_members(order)
+            if processes > 1:
+                with closing(self._members(order, done, processes)) as members:
+                    for member, found in enumerate(members):
+                        unusable.member = member
+                        unusable.add(found.seen, self.proxy.parts)
+                        for decision, seconds in found.fresh:
+                            take(member, decision, round(seconds / processes, 4))  # as they add up
+                        end(member, found.genotype, len(done.get(member, ())) + len(found.fresh))
+            else:
+                for member in range(settings.pool_size):
+                    clock, unusable.member = _Clock(), member
+                    before = [*done.get(member, ())]
+                    for decision, seconds in left_behind(self.folder.path, member, supernet, before):
+                        take(member, decision, seconds)
+                        before.append(decision)
+
+                    def keep(
+                        decision: Decision | Pruning, member: int = member, clock: _Clock = clock
+                    ) -> None:
+                        take(member, decision, clock.lap())
+
+                    draws = search.draw(pool[-1] if pool else None)
+                    genotype, decisions = search.discretise(draws, before, keep)
+                    end(member, genotype, len(decisions))
         unusable.tell()
         write_pool(self.folder.path, self.space.name, self.images.dataset, pool)
         return pool
+
+    def _processes_for_members(self, order: Order) -> int:
+        """How many processes can discretise members at the same time."""
+        processes = min(self.workers.processes, self.settings.pool_size)
+        if processes > 1 and not self.space.members_apart:
+            _log.info("search: in one process: what a member draws depends on the one before")
+            return 1
+        return processes if order.scores else 1
+
+    def _members(
+        self, order: Order, done: dict[int, list[Decision | Pruning]], processes: int
+    ) -> Generator[Member, None, None]:
+        """The pool's members in their order, from several processes."""
+        settings = self.settings
+        work = MemberWork(
+            self.space,
+            self.proxy,
+            order,
+            self.images,
+            Compute.of(self.device),
+            settings.seed,
+            settings.batch_size,
+            settings.at_most,
+            self.folder.path,
+        )
+        tasks = [(member, done.get(member, [])) for member in range(settings.pool_size)]
+        return replace(self.workers, processes=processes).results(work, tasks, self.folder.path, "members")
 
     def _journalled_pool(self) -> list[str]:
         """The genotypes that the journal's decisions come to."""
@@ -340,43 +388,51 @@ class SearchRun:
         else:
             networks = _counted(len(distinct), "distinct network")
             _log.info("validation: %s, %s each", networks, _counted(rounds, "minibatch"))
-        validation = draw_validation(
-            self.space, pool, data, settings.seed, settings.validate_rounds, settings.batch_size
+        before = {genotype: len(rows) for genotype, rows in done.items()}
+
+        def left() -> Iterator[tuple[str, int]]:
+            return ((one, number) for one in distinct for number in range(before[one], rounds))
+
+        work = ValidationWork(
+            self.space,
+            pool,
+            self.proxy,
+            self.images,
+            Compute.of(self.device),
+            settings.seed,
+            settings.validate_rounds,
+            settings.batch_size,
+            data,
         )
-        several = len(self._parts) > 1
+        several, clock = len(self._parts) > 1, _Clock()
+        index = {genotype: number for number, genotype in enumerate(distinct)}
         unusable = Unusable("validation")
-        with tensorboard(self.folder.path) as board, progress:
-            for index, validated in enumerate(validation):
-                clock, genotype = _Clock(), validated.genotype
-                numbers = itertools.count(len(done[genotype]) + 1)
+        results = self.workers.results(work, left(), self.folder.path, "minibatches")
+        with tensorboard(self.folder.path) as board, progress, closing(results):
 
-                def keep(
-                    row: Row,
-                    genotype: str = genotype,
-                    clock: _Clock = clock,
-                    numbers: Iterator[int] = numbers,
-                ) -> None:
-                    place = f"{genotype}, minibatch {next(numbers)}"
-                    for part, score in zip(self.proxy.parts, row):
-                        unusable.look_at(part, place, score)
-                    scores = written_row(row, self._parts)
-                    journal.append({"genotype": genotype, **scores, "seconds": clock.lap()})
-                    progress.step(self._told(row))
-
-                before = len(done[genotype])
-                done[genotype] = validation_scores(
-                    validated, self.proxy, data, self.device, done[genotype], keep
-                )
+            def show(genotype: str) -> Row:
                 row = summed(done[genotype])
-                if before < len(done[genotype]):
-                    _log.info("validation: %s for %s", self._told(row), genotype)
                 if not several:
-                    board.add_scalar("pool_scores", row[0], index)
+                    board.add_scalar("pool_scores", row[0], index[genotype])
+                return row
+
+            for genotype in distinct:
+                if before[genotype] >= rounds:
+                    show(genotype)
+            for row, (genotype, number) in zip(results, left()):
+                for part, score in zip(self.proxy.parts, row):
+                    unusable.look_at(part, f"{genotype}, minibatch {number + 1}", score)
+                scores = written_row(row, self._parts)
+                journal.append({"genotype": genotype, **scores, "seconds": clock.lap()})
+                progress.step(self._told(row))
+                done[genotype].append(row)
+                if number + 1 == rounds:
+                    _log.info("validation: %s for %s", self._told(show(genotype)), genotype)
             sums = {genotype: summed(rows) for genotype, rows in done.items()}
             totals = combined(self.proxy, sums)
             if several:  # what compares networks is known once all are scored
-                for index, total in enumerate(totals.values()):
-                    board.add_scalar("pool_scores", total, index)
+                for genotype, total in totals.items():
+                    board.add_scalar("pool_scores", total, index[genotype])
             unusable.tell()
             try:
                 best = best_genotype(totals)

@@ -24,6 +24,7 @@ class Space(ABC):
     noise and goes through one pass over the first half of the training images.
 
     `new_pass_for_each_batch`: whether every minibatch of the search starts a new pass instead.
+    `members_apart`: whether after_member needs no genotype, so that members can be computed at the same time.
     `validates`: whether the pool is validated; if not, the search ends with the pool.
     `train_spec`: how a winner is trained; None if that is not known.
     `measured`: costs that were measured of whole architectures, such as latencies: by name, genotype -> cost.
@@ -32,6 +33,7 @@ class Space(ABC):
 
     name: str
     new_pass_for_each_batch: bool = False
+    members_apart: bool = True
     validates: bool = True
     train_spec: TrainSpec | None = None
     measured: Mapping[str, Mapping[str, float]] = MappingProxyType({})
@@ -100,7 +102,7 @@ class Space(ABC):
     def after_member(self, mixing: Mixing, genotype: str | None) -> Mixing:
         """Draw what the official search draws after a pool member; the next member's mixing.
 
-        The genotype is None where members are computed apart from each other, which only spaces allow
-        whose draws do not depend on it.
+        The genotype is None where members are computed apart from each other, which a space whose draws
+        depend on it forbids by `members_apart`.
         """
         return noise_mixing([len(row) for row in mixing])

@@ -72,7 +72,7 @@ def searched(run: SearchRun, rounds: Sequence[int]) -> Searched:
 
     def part(settings: SearchSettings, save: str, stage: str) -> Path:
         place = replace(run.place, save=save)
-        one = SearchRun(run.space, run.images, settings, place, run.compute, stage, run.lookup)
+        one = SearchRun(run.space, run.images, settings, place, run.compute, stage, run.lookup, run.workers)
         one.run()
         return one.path
 

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from foresight_ext.devices import Compute
 from foresight_ext.images.batches import BatchDraws, Images, draw_validation_pass
+from foresight_ext.images.source import ImageSource
 from foresight_ext.measures.proxy import Proxy, network_score
 from foresight_ext.randomness import RandomStreams, fix_noise
 from foresight_ext.search.choosing import highest
@@ -51,15 +54,60 @@ def validation_scores(
 ) -> list[Row]:
     """The proxy's parts on each minibatch. Rows in `done` are taken over."""
     rows = list(done)
-    if len(rows) == len(validated.rounds):
-        return rows
-    network = validated.network.to(device)
-    for draws in validated.rounds[len(rows) :]:
-        batch = data.render(draws, device)
-        fix_noise(network, batch.seed)
-        rows.append(tuple(part.signed(network_score(part, network, batch)) for part in proxy.parts))
+    for number in range(len(rows), len(validated.rounds)):
+        rows.append(minibatch_row(validated, number, proxy, data, device))
         report(rows[-1])
     return rows
+
+
+def minibatch_row(validated: Validated, number: int, proxy: Proxy, data: Images, device: torch.device) -> Row:
+    """The proxy's parts on the minibatch of a number, from 0 on: a pure function."""
+    network = validated.network.to(device)
+    batch = data.render(validated.rounds[number], device)
+    fix_noise(network, batch.seed)
+    return tuple(part.signed(network_score(part, network, batch)) for part in proxy.parts)
+
+
+@dataclass
+class ValidationWork:
+    """Makes, in each process, what scores a minibatch: a task is a genotype and the minibatch's number.
+
+    Each process draws networks and minibatches from the seed, in the order of the pool. `data` spares this
+    process from opening its own.
+    """
+
+    space: Space
+    pool: Sequence[str]
+    proxy: Proxy
+    images: ImageSource
+    compute: Compute
+    seed: int
+    rounds: int
+    batch_size: int
+    data: Images | None = None
+
+    def __call__(self) -> Callable[[tuple[str, int]], Row]:
+        data, device = self.data or self.images.open("train"), self.compute.choose()[0]
+        drawn: list[Validated] = []  # the last one
+        stream = iter(())  # type: Iterator[Validated]
+
+        def row(task: tuple[str, int]) -> Row:
+            nonlocal stream
+            genotype, number = task
+            while not drawn or drawn[0].genotype != genotype:
+                following = next(stream, None)
+                if following is None:  # the start, or a genotype of before
+                    stream = draw_validation(
+                        self.space, self.pool, data, self.seed, self.rounds, self.batch_size
+                    )
+                    following = next(stream)
+                drawn[:] = [following]
+            return minibatch_row(drawn[0], number, self.proxy, data, device)
+
+        return row
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "data": None}
 
 
 def summed(rows: Sequence[Row]) -> Row:

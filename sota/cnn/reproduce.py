@@ -13,7 +13,7 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m sota.cnn.reproduce", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import add_sweep_options, compute_of, images_of, place_of
+from foresight_ext.commands.options import add_sweep_options, compute_of, images_of, place_of, workers_of
 from foresight_ext.commands.parser import Parser, console_log, entry_point
 from foresight_ext.errors import UserError
 from foresight_ext.runs.progress import in_words
@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             batch_size=options.batch_size,
         )
         rounds = tuple(dict.fromkeys(one.V for one in some if one.N > 1))
-        runs.append((SearchRun(DartsSpace(space), images, settings, place, compute), rounds))
+        run = SearchRun(DartsSpace(space), images, settings, place, compute, workers=workers_of(options))
+        runs.append((run, rounds))
     with console_log():
         records = {}
         for some, found in zip(groups.values(), swept(runs)):

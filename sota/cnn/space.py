@@ -27,6 +27,7 @@ class DartsSpace(Space):
     """One of the spaces S1 to S6, with the supernet's (and the validation networks') channels and layers."""
 
     network: type[NetworkCIFAR] | type[NetworkImageNet] = NetworkCIFAR
+    members_apart = False
 
     def __init__(self, name: str = "s5", search_channels: int = 16, search_layers: int = 8):
         self.name = name
@@ -108,6 +109,7 @@ class DartsImageNetSpace(DartsSpace):
     """
 
     network = NetworkImageNet
+    members_apart = True
 
     def build_supernet(self, classes: int) -> DartsSupernet:
         return DartsSupernet(

@@ -1,8 +1,8 @@
 """Scoring NAS-Bench-201 networks: the sample, what grows and resumes, worker processes, correlations."""
 
 import csv
+import json
 import math
-import os
 import re
 import shutil
 import sys
@@ -11,13 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from foresight_ext.errors import UserError
-from foresight_ext.images.batches import Batch
 from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
 from foresight_ext.runs.journal import Journal
-from foresight_ext.scoring import networks
 from foresight_ext.scoring.networks import ScoringSettings, minibatch, score_one
 from foresight_ext.scoring.ranking import correlations
 from nasbench201.benchmark import BENCHMARKED, Benchmark
@@ -26,7 +23,7 @@ from nasbench201.genotype import SPACE_SIZE
 from nasbench201.score_archs import main, sampled
 from nasbench201.space import NASBench201Space
 from tests import running as commands
-from tests.running import TINY_NASBENCH201, class_folders, interrupted, read
+from tests.running import TINY_NASBENCH201, class_folders, interrupted, read, stopped_after
 
 SMALL = TINY_NASBENCH201
 NAME = "nas-bench-201-scores/scores-seed0-digits"
@@ -191,6 +188,15 @@ def test_without_a_benchmark_that_is_said(tmp_path):
         (["--metrics=jacb"], "argument --metrics/--metric: unknown proxy 'jacb': choose from jacob, "),
         (["--metrics=snip,jacob,snip"], "the proxy 'snip' comes twice in 'snip,jacob,snip': leave one out"),
         (["--sample=0"], "argument --sample: '0' is not a whole number from 1 to 15625"),
+        (
+            ["--slurm=partition=short"],
+            "--slurm partition=short goes with --cluster only: add --cluster slurm",
+        ),
+        (
+            ["--cluster=slurm"],
+            "--cluster slurm: there is no sbatch here: start it on a machine of the cluster",
+        ),
+        (["--cluster=local", "--slurm=nodes=2"], "--slurm: nodes must be left out"),
         (["--processes=0"], "argument --processes: '0' is not a whole number from 1 on"),
         (["--batch_size=5000"], "--batch_size 5000: there are 1437 training images"),
         (["--benchmark=gone.csv"], "gone.csv' is not a file"),
@@ -224,15 +230,25 @@ def test_ctrl_c_stops_all_processes(tmp_path):
     journal = tmp_path / NAME / "scores.jsonl"
     code, error = interrupted(command, lambda: journal.exists() and journal.stat().st_size)
     assert (code, error) == (130, "stopped: the same command goes on from here\n")
+    scored = [json.loads(line)["architecture"] for line in journal.read_bytes().split(b"\n")[:-1]]
+    assert scored == sampled(0, len(scored))  # in their order, without a gap
 
 
-def test_a_dead_worker_is_told(monkeypatch):
-    """The first task kills its process, as the system does with those that take too much memory."""
-    monkeypatch.setattr(networks, "_start_worker", print)
-    monkeypatch.setattr(networks, "_work", os._exit)
-    batch = Batch(torch.zeros(1), None)
-    with pytest.raises(UserError, match="a worker process died"):
-        list(networks.results(ScoringSettings(NASBench201Space()), [1, 1], batch, 2, 1))
+def test_jobs_change_no_score_and_are_waited_for_whatever_is_asked(tmp_path, monkeypatch):
+    arguments = ["--metrics=snip,linear_regions", "--sample=3"]
+    done(tmp_path / "one", *arguments)
+    cluster = ["--cluster=debug", "--slurm=jobs=2"]
+    with stopped_after(3):  # of jobs' journals and the run's: two jobs of two networks and one
+        assert (
+            commands.run(main, f"--out={tmp_path}", *SMALL, "--metrics=snip", "--sample=3", *cluster)[0]
+            == 130
+        )
+    assert (tmp_path / NAME / "cluster/submission.json").is_file()
+    assert "has jobs of --cluster debug: go on with --cluster debug" in refused(tmp_path, *arguments)
+    told = done(tmp_path, *arguments, *cluster)
+    assert told[0] == "scoring on the CPU, in jobs of 1 process each"
+    assert rows(tmp_path / "one" / NAME) == rows(tmp_path / NAME)
+    assert not (tmp_path / NAME / "cluster").exists()
 
 
 def test_a_damaged_journal_is_told(tmp_path):

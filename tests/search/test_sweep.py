@@ -1,11 +1,13 @@
 """Sweeps: what their shared pools and validations come to is what runs of their own come to."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
 
 from foresight_ext.devices import Compute
 from foresight_ext.images.source import ImageSettings
+from foresight_ext.parallel.workers import Workers
 from foresight_ext.runs.folder import Place
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.results import BEST, POOL, read_own
@@ -55,6 +57,16 @@ def test_is_not_computed_again(found, monkeypatch):
     assert smaller == sweep  # the larger pool holds it
     one = searched(run_in(folder, replace(SETTINGS, pool_size=1)), ROUNDS)
     assert (one.winner(1, 1), one.validations) == (sweep.winner(1, 1), {})
+
+
+def test_processes_change_nothing_and_open_the_images_themselves(found, tmp_path):
+    run = run_in(tmp_path)
+    run.workers = Workers(processes=2)
+    [sweep] = swept([(run, (1,))])
+    assert sweep.pool == found[1].pool
+    assert sweep.winner(3, 1)[0] == found[1].winner(3, 1)[0]
+    _ = run.images.open("train")
+    assert len(pickle.dumps(run.images)) < 1000
 
 
 def test_goes_on_after_a_kill(found, tmp_path):

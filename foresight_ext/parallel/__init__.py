@@ -1,0 +1,1 @@
+"""Independent work in other processes: of this machine by joblib, of a cluster by submitit."""

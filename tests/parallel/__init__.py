@@ -1,0 +1,1 @@
+"""Independent work in processes and on clusters."""
