@@ -65,8 +65,14 @@ def no_benchmark_lies_about(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
 
 
+@pytest.fixture
+def no_charts(monkeypatch):
+    """Drawing takes longer than scoring here."""
+    monkeypatch.setattr("foresight_ext.search.atlas_files._draw", lambda *arguments: None)
+
+
 @pytest.mark.parametrize("metric, seed", [("jacob", 1), ("l2_norm", 2)])
-def test_decisions_are_those_of_the_search(tmp_path, metric, seed):
+def test_decisions_are_those_of_the_search(tmp_path, no_charts, metric, seed):
     """Scores and decisions of the pipeline with the same flags, to the last digit."""
     arguments = [*TINY_NASBENCH201, f"--out={tmp_path}", f"--metrics={metric}"]
     commands.done(main, *arguments, f"--seeds={seed}")
@@ -155,7 +161,7 @@ def test_files(made):
     assert "jacob one-hot" in (made / "matrix.svg").read_text()
 
 
-def test_grows_and_resumes(tmp_path, monkeypatch):
+def test_grows_and_resumes(tmp_path, no_charts, monkeypatch):
     """Stopped anywhere it goes on; more proxies and seeds compute what is missing; the same in the end."""
     arguments = ["--seeds=0-1", "--metrics=jacob,nwot"]
     with stopped_after(7):
@@ -180,7 +186,7 @@ def test_grows_and_resumes(tmp_path, monkeypatch):
     assert any(line.startswith("nwot one-hot ") for line in done(tmp_path, "--seeds=0", "--metrics=jacob"))
 
 
-def test_a_proxy_without_any_usable_score_ends_there(tmp_path, monkeypatch):
+def test_a_proxy_without_any_usable_score_ends_there(tmp_path, no_charts, monkeypatch):
     proxy = PROXIES.get("l2_norm")
     calls = []
 
@@ -227,18 +233,18 @@ def test_a_mistake_is_one_line_and_makes_nothing(tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_minibatch_of_more_than_half_the_images_is_told(tmp_path):
+def test_a_minibatch_of_more_than_half_the_images_is_told(tmp_path, no_charts):
     told = done(tmp_path, "--seeds=0", "--metrics=params", "--batch_size=800", "--decisions=1")
     assert "minibatches have 718 images, half of the training images, not the 800 asked for" in told
 
 
-def test_other_settings_are_refused(tmp_path):
+def test_other_settings_are_refused(tmp_path, no_charts):
     done(tmp_path, "--seeds=0", "--metrics=params")
     told = refused(tmp_path, "--seeds=0", "--metrics=params", "--batch_size=9")
     assert "is a run with other settings (batch_size 8 there, 9 asked for)" in told
 
 
-def test_a_damaged_journal_is_told(tmp_path):
+def test_a_damaged_journal_is_told(tmp_path, no_charts):
     done(tmp_path, "--seeds=0", "--metrics=params")
     journal = tmp_path / NAME / "op_scores.jsonl"
     journal.write_text(journal.read_text().replace('"2<-1"', '"2<-7"', 1))
