@@ -165,7 +165,7 @@ def _decisions(path: Path, choices: Mapping[str, Sequence[str]]) -> tuple[Journa
     for number, entry in enumerate(journal.entries, start=1):
         with _reading(journal.path, number):
             members.setdefault(int(entry["member"]), []).append(_decided(entry, choices))
-    return journal, members
+    return journal, dict(sorted(members.items()))  # several processes write them in any order
 
 
 def _decided(entry: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> Decided:

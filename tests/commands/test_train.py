@@ -197,7 +197,7 @@ def test_the_same_command_tells_and_does_not_compute(trained, monkeypatch):
     monkeypatch.setitem(DATASETS._entries, "digits", lambda request: pytest.fail("the images are gone"))
     again = done(out, *TINY, "--epochs=3", "--ckpt_interval=1")
     assert again[0] == "training finished before, nothing to compute: --force would start afresh"
-    assert again[1:] == told[-3:]
+    assert again[1:] == told[-4:]
 
 
 def test_other_settings_are_refused(trained):

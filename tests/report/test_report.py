@@ -145,6 +145,13 @@ def test_a_run_that_does_not_know_its_candidates_tells_what_was_kept(folder):
     ]
 
 
+def test_discretisations_of_several_processes_stand_in_order(folder):
+    entries = [decision(*one) for one in DECISIONS]
+    titles = Page(told(folder)).titles
+    lines(folder / "search.jsonl", entries[3:4] + entries[:2] + entries[4:] + entries[2:3])
+    assert Page(told(folder)).titles == titles
+
+
 def test_two_runs_side_by_side(trained, tmp_path):
     other = made_run(tmp_path / "other", training=False, seed=4)
     text = told(trained, other)
