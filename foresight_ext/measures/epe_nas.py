@@ -33,11 +33,17 @@ class EpeNAS(Proxy):
         return class_score(jacobian, batch.targets, outputs > _MANY)
 
 
+def images_by_class(targets: Tensor) -> list[list[int]]:
+    """The places of the images of each class among the labels (B), in the order of the classes."""
+    labels = targets.tolist()
+    return [[place for place, one in enumerate(labels) if one == label] for label in sorted(set(labels))]
+
+
 def class_score(jacobian: Tensor, targets: Tensor, many: bool) -> float:
     """EPE-NAS's score of gradients (B x D) of images with some labels (B); `many`: of many classes."""
-    targets, sums = targets.to(jacobian.device), []
-    for label in targets.unique():
-        rows = jacobian[targets == label]
+    sums = []
+    for places in images_by_class(targets):
+        rows = jacobian[places]
         if not (many and len(rows) == 1):
             total = float((correlation(rows).abs() + _K).log().sum())
             sums.append(total / len(rows) if many else total)

@@ -38,6 +38,7 @@ DEFAULTS = {
     "gpu": "auto",
     "threads": "none",
     "workers": "2",
+    "processes": "1",
     "save": "zerocostpt",
     "out": str(PROJECT_ROOT / "runs"),
     "stage": "all",
