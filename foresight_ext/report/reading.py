@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from foresight_ext.errors import UserError
 from foresight_ext.runs.config import CONFIG, read_config
+from foresight_ext.runs.folder import CHOICES
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.results import BEST, POOL, RESULT, SUMMARY, TRAINING, read_own, read_result
 
@@ -100,7 +101,7 @@ def read_run(path: Path) -> Run:
     with _reading(path / CONFIG):
         environment = _environment(config)
         benchmark = config.get("other_options", {}).get("benchmark")
-        choices = {str(name): [str(one) for one in each] for name, each in config.get("choices", {}).items()}
+    choices = _choices(path / CHOICES)
     search, members = _decisions(path, choices)
     validation, rows = _scores(path)
     pool = Counter(_own(path / POOL))
@@ -157,6 +158,15 @@ def _journal(path: Path, stage: str) -> Journal:
     journal = Journal(path / f"{stage}.jsonl", read_only=True, remedy=_REMEDY)
     journal.close()
     return journal
+
+
+def _choices(file: Path) -> dict[str, list[str]]:
+    """What the scores of each place belong to; empty for runs of versions that kept no such file."""
+    if not file.is_file():
+        return {}
+    with _reading(file):
+        rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+    return {place: names for place, *names in rows}
 
 
 def _decisions(path: Path, choices: Mapping[str, Sequence[str]]) -> tuple[Journal, dict[int, list[Decided]]]:

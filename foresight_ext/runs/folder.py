@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import IO, Any
 
 from foresight_ext.errors import UserError
-from foresight_ext.files import HOME, NO_ROOM, naming, write_json
+from foresight_ext.files import HOME, NO_ROOM, naming, write_json, write_text
 from foresight_ext.runs.config import BESIDE, CONFIG, compare_data, compare_settings, read_config, written
 from foresight_ext.runs.environment import notes_of
 from foresight_ext.runs.journal import Journal
 
 LOG = "log.txt"
+CHOICES = "choices.txt"
 _LOCK = ".lock"
 _PACKAGE = "foresight_ext"
 # what a file system says that only lets read
@@ -105,16 +106,20 @@ class RunFolder:
         is kept as well: it makes no difference, but a finished run need not open images that it knows.
         """
         compare_data(self.path, root, splits, self.remedy)
-        self._keep("data", {**read_config(self.path)["data"], "root": written(root), **splits})
+        content = read_config(self.path)
+        now = {**content["data"], "root": written(root), **splits}
+        if now != content["data"] and not self.read_only:
+            write_json(self.path / CONFIG, {**content, "data": now})
 
     def keep_choices(self, choices: Mapping[str, Sequence[str]]) -> None:
-        """Keep what each of the scores in the search's journal belongs to, by the place of the decision."""
-        self._keep("choices", {name: list(names) for name, names in choices.items()})
+        """Keep what each score in the search's journal belongs to: a line for each place of a decision.
 
-    def _keep(self, key: str, now: dict[str, Any]) -> None:
-        content = read_config(self.path)
-        if now != content.get(key) and not self.read_only:
-            write_json(self.path / CONFIG, {**content, key: now})
+        The place and the names are separated by tabs.
+        """
+        text = "".join("\t".join([place, *names]) + "\n" for place, names in choices.items())
+        file = self.path / CHOICES
+        if not self.read_only and not (file.is_file() and file.read_text(encoding="utf-8") == text):
+            write_text(file, text)
 
     def close(self) -> None:
         """End the log, and let other processes in."""

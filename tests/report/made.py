@@ -41,11 +41,17 @@ def write(path, content):
     path.write_text(json.dumps(content))
 
 
+def write_choices(folder, choices):
+    text = "".join("\t".join([place, *names]) + "\n" for place, names in choices.items())
+    (folder / "choices.txt").write_text(text)
+
+
 def made_run(folder, training=True, space="toy", **settings):
     """A finished run of two discretisations in that folder; returns it."""
     folder.mkdir(parents=True)
     asked = {"search_space": space, "dataset": "digits", "seed": 3, "pool_size": 2, **settings}
-    write(folder / "config.json", {**config(**asked), "choices": CHOICES})
+    write(folder / "config.json", config(**asked))
+    write_choices(folder, CHOICES)
     lines(folder / "search.jsonl", [decision(*one) for one in DECISIONS])
     networks = [{"id": str(number), "genotype": one} for number, one in enumerate((FIRST, SECOND))]
     write(folder / "networks_pool.json", {"search_space": space, "networks": networks})

@@ -16,7 +16,18 @@ from foresight_ext.search import BENCHMARKS, SPACES
 from nasbench201 import networks_proposal
 from nasbench201.benchmark import accuracies
 from nasbench201.genotype import OPERATIONS
-from tests.report.made import CHOICES, DECISIONS, FIRST, SECOND, Page, decision, lines, made_run, write
+from tests.report.made import (
+    CHOICES,
+    DECISIONS,
+    FIRST,
+    SECOND,
+    Page,
+    decision,
+    lines,
+    made_run,
+    write,
+    write_choices,
+)
 from tests.running import TINY_NASBENCH201, done, read, refused
 from tests.search.run.runs import table
 
@@ -131,9 +142,7 @@ def test_a_heat_map_has_a_row_for_every_place(folder):
 
 
 def test_a_run_that_does_not_know_its_candidates_tells_what_was_kept(folder):
-    content = read(folder, "config.json")
-    del content["choices"]
-    write(folder / "config.json", content)
+    (folder / "choices.txt").unlink()
     titles = Page(told(folder)).titles
     assert titles[:6] == [
         "candidate 1: 3.25",
@@ -252,8 +261,8 @@ def test_hostile_names_are_text(tmp_path):
     evil = "<script>alert(1)<script> \"'&"
     settings = {evil: evil, "search_space": evil, "half a letter": "\ud800"}
     hostile = made_run(tmp_path / evil, training=False, **settings)
-    content = json.loads((hostile / "config.json").read_text().replace("conv", "<b>conv"))
-    write(hostile / "config.json", content)
+    file = hostile / "choices.txt"
+    file.write_text(file.read_text().replace("conv", "<b>conv"))
     drawing = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(2)</script></svg>'
     (hostile / "<img>.svg").write_text(drawing)
     lines(hostile / "validation.jsonl", [{"genotype": evil, "score": 1.0}])
@@ -269,8 +278,7 @@ def test_many_discretisations_stay_below_a_megabyte(tmp_path):
     folders = []
     for name in ("first", "second"):
         folders.append(made_run(tmp_path / name, training=False))
-        content = read(folders[-1], "config.json")
-        write(folders[-1] / "config.json", {**content, "choices": dict.fromkeys(places, names)})
+        write_choices(folders[-1], dict.fromkeys(places, names))
         scores = [176.48576500773413 + number for number in range(7)]
         decisions = [decision(one, place, names[0], scores) for one in range(60) for place in places]
         lines(folders[-1] / "search.jsonl", decisions)
@@ -378,7 +386,7 @@ REMEDY = "no report can be made of it; the run's own command says what to do"
     "name, content, where",
     [
         ("config.json", '{"settings"', ""),
-        ("config.json", '{"settings": {}, "choices": 3}', ""),
+        ("choices.txt", "\udcff", ""),
         ("search.jsonl", "no\n", " in line 1"),
         ("search.jsonl", '{"member": 0, "choice": "1<-0", "seconds": 1}\n', " in line 1"),
         (
