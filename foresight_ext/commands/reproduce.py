@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from foresight_ext.commands.options import add_grid_options, add_sweep_options, workers_of
+from foresight_ext.commands.options import (
+    add_grid_options,
+    add_sweep_options,
+    compute_of,
+    images_of,
+    place_of,
+    workers_of,
+)
 from foresight_ext.commands.parser import Parser, console_log
 from foresight_ext.errors import UserError
 from foresight_ext.runs.progress import in_words
@@ -14,7 +21,9 @@ from foresight_ext.search.settings import SearchSettings
 from foresight_ext.tables import markdown, write_tables
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
+    from foresight_ext.search.report import Lookup
     from foresight_ext.search.run import SearchRun
+    from foresight_ext.search.space import Space
     from foresight_ext.search.sweep import Searched
 
 NAME = "reproduced"
@@ -26,25 +35,28 @@ def add_reproduce_options(parser: Parser) -> None:
     add_grid_options(parser)
 
 
-def reproduce(options: argparse.Namespace, make: Callable[[SearchSettings], "SearchRun"]) -> int:
+def reproduce(options: argparse.Namespace, make: "Callable[[], Space]", lookup: "Lookup") -> int:
     """Search and validate what is missing, print the table and write it; returns the exit code.
 
-    `make` makes the run of some settings, whose space has a benchmark: UserError without one.
+    `make` makes the space, `lookup` asks its benchmark: UserError without one.
     """
+    from foresight_ext.search.run import SearchRun
     from foresight_ext.search.sweep import swept
 
+    if lookup.answer is None:
+        raise UserError(f"no benchmark, so no test accuracies: {lookup.no_answer}")
     rounds = options.validate_rounds
+    images, place, compute = images_of(options), place_of(options), compute_of(options)
     settings = SearchSettings(pool_size=max(options.pool_size), batch_size=options.batch_size)
-    runs = [
-        make(replace(settings, seed=seed, metrics=(metric,), edge_decision=order))
+    every = [
+        replace(settings, seed=seed, metrics=(metric,), edge_decision=order)
         for metric in options.metrics
         for order in options.edge_decision
         for seed in options.seeds
     ]
+    runs = [SearchRun(make(), images, one, place, compute, "all", lookup) for one in every]
     for run in runs:
         run.workers = workers_of(options)
-    if runs[0].lookup.answer is None:
-        raise UserError(f"no benchmark, so no test accuracies: {runs[0].lookup.no_answer}")
     with console_log():
         records = [
             record
@@ -52,7 +64,7 @@ def reproduce(options: argparse.Namespace, make: Callable[[SearchSettings], "Sea
             for record in _records(run, found, options.pool_size, rounds)
         ]
         rows = _rows(records)
-        folder = runs[0].place.out / runs[0].space.name / f"{options.save}-{NAME}"
+        folder = place.out / runs[0].space.name / f"{options.save}-{NAME}"
         files = write_tables(folder, NAME, rows, records)
         print(f"\n{markdown(rows)}")
         print("error: percent of the test images, mean ± standard deviation over the seeds; rank: mean")
