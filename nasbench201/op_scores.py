@@ -18,12 +18,12 @@ if not __package__:  # started as a file: the project is not found from there
 from foresight_ext.commands.options import (
     add_common_options,
     add_metrics_option,
-    add_seeds_option,
     compute_of,
     images_of,
     place_of,
 )
 from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
+from foresight_ext.commands.several import add_seeds_option
 from foresight_ext.errors import UserError
 from foresight_ext.runs.config import data_moved
 from nasbench201.benchmark import DATA_FOLDER, Benchmark, add_benchmark_option, find_benchmark

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foresight_ext.commands.parser import Parser, described, one_of, real_number, user_path, whole_number
 from foresight_ext.errors import UserError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at o
     from foresight_ext.training.spec import TrainSpec
 
 IMAGENET = ImageNetSettings.dataset  # no data set of the table: its images are read and cropped differently
-_SEED = whole_number(0, 2**32 - 1)
+SEED = whole_number(0, 2**32 - 1)  # the type of a seed
 _UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -62,10 +62,10 @@ def _three_numbers(allowed: Callable[[float], bool], which: str) -> Callable[[st
 def add_common_options(parser: Parser, seed: int | None, save: str, dataset: str | None = "cifar10") -> None:
     """The options of everything that computes and leaves a run folder.
 
-    `dataset` None: of a fixed one; `seed` None: of several seeds, see add_seeds_option.
+    `dataset` None: of a fixed one; `seed` None: of several seeds, see commands/several.py.
     """
     if seed is not None:
-        parser.option("--seed", type=_SEED, default=seed, help="seed of all that is random")
+        parser.option("--seed", type=SEED, default=seed, help="seed of all that is random")
     if dataset is not None:
         add_dataset_options(parser, dataset)
     parser.option(
@@ -218,86 +218,6 @@ def add_search_options(
         "space's networks, and costs that the space has measured; a number such as 600M, or a share of the "
         "largest network such as 60%",
     )
-
-
-def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: str) -> None:
-    """The options of searches of several seeds, N and V."""
-    usual = SearchSettings()
-    add_common_options(parser, None, save="zerocostpt")
-    add_workers_options(parser)
-    add_seeds_option(parser, "each a search")
-    many = _several(whole_number(1))
-    parser.option(
-        "--pool_size",
-        type=many,
-        default=pool_sizes,
-        metavar="N[,N...]",
-        help="discretisations in the search stage; of a pool smaller ones are its first members",
-    )
-    parser.option(
-        "--validate_rounds",
-        type=many,
-        default=rounds,
-        metavar="V[,V...]",
-        help="minibatches in the validation stage",
-    )
-    parser.option(
-        "--batch_size",
-        type=whole_number(1),
-        default=batch_size,
-        help=f"images in a minibatch, in both stages (a search alone has {usual.batch_size} as a rule)",
-    )
-
-
-def add_seeds_option(parser: Parser, each: str) -> None:
-    """Which seeds; the value is a tuple of numbers. `each` says what is done with each."""
-    parser.option(
-        "--seeds",
-        type=_seeds,
-        default="0-3",
-        metavar="SEEDS",
-        help=f"seeds such as 0-3 or 0,2,5-7, {each}",
-    )
-
-
-def add_grid_options(parser: Parser) -> None:
-    """Several edge orders and proxies, each with each."""
-    usual = SearchSettings()
-    parser.option(
-        "--edge_decision",
-        type=_several(one_of(ORDERS)),
-        default=usual.edge_decision,
-        metavar="NAME[,NAME...]",
-        help=f"the orders in which edges are decided: {described(ORDERS)}",
-    )
-    add_metrics_option(parser, "the zero-cost proxies, each on its own, out of", combined=False)
-
-
-def _several(one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """An option type: several values with commas between."""
-
-    def parse(text: str) -> tuple[Any, ...]:
-        values = tuple(one(part.strip()) for part in text.split(","))
-        if twice := [value for value in values if values.count(value) > 1]:
-            raise argparse.ArgumentTypeError(f"{twice[0]} comes twice in '{text}': leave one out")
-        return values
-
-    return parse
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    """Seeds and ranges of seeds."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        start = _SEED(first)
-        end = _SEED(last) if dash else start
-        if not 0 <= end - start < 10_000:
-            raise argparse.ArgumentTypeError(
-                f"'{part}' is no range of seeds such as 0-3, 10,000 of them at most"
-            )
-        seeds += range(start, end + 1)
-    return tuple(dict.fromkeys(seeds))
 
 
 def _at_most(text: str) -> dict[str, float | str]:

@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from foresight_ext.commands.options import (
-    add_grid_options,
-    add_sweep_options,
     compute_of,
     images_of,
     place_of,
     workers_of,
 )
 from foresight_ext.commands.parser import Parser, console_log
+from foresight_ext.commands.several import add_grid_options, add_sweep_options
 from foresight_ext.errors import UserError
 from foresight_ext.runs.progress import in_words
 from foresight_ext.search.settings import SearchSettings

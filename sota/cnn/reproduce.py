@@ -13,8 +13,9 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m sota.cnn.reproduce", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import add_sweep_options, compute_of, images_of, place_of, workers_of
+from foresight_ext.commands.options import compute_of, images_of, place_of, workers_of
 from foresight_ext.commands.parser import Parser, console_log, entry_point
+from foresight_ext.commands.several import add_sweep_options
 from foresight_ext.errors import UserError
 from foresight_ext.runs.progress import in_words
 from foresight_ext.search.settings import SearchSettings
