@@ -54,16 +54,15 @@ def reproduce(options: argparse.Namespace, make: "Callable[[], Space]", lookup: 
         for seed in options.seeds
     ]
     runs = [SearchRun(make(), images, one, place, compute, "all", lookup) for one in every]
-    for run in runs:
-        run.workers = workers_of(options)
+    folder = place.out / runs[0].space.name / f"{options.save}-{NAME}"
     with console_log():
+        searches = swept([(run, rounds) for run in runs], workers_of(options), folder)
         records = [
             record
-            for run, found in zip(runs, swept([(run, rounds) for run in runs]))
+            for run, found in zip(runs, searches)
             for record in _records(run, found, options.pool_size, rounds)
         ]
         rows = _rows(records)
-        folder = place.out / runs[0].space.name / f"{options.save}-{NAME}"
         files = write_tables(folder, NAME, rows, records)
         print(f"\n{markdown(rows)}")
         print("error: percent of the test images, mean ± standard deviation over the seeds; rank: mean")

@@ -18,7 +18,7 @@ from foresight_ext.search.settings import SearchSettings
 def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: str) -> None:
     """The options of searches of several seeds, N and V."""
     add_common_options(parser, None, save="zerocostpt")
-    add_workers_options(parser)
+    add_workers_options(parser, cluster=True)
     add_seeds_option(parser, "each a search")
     many = _several(whole_number(1))
     parser.option(

@@ -36,18 +36,21 @@ class Workers:
     def choose(self, compute: "Compute") -> "tuple[Compute, torch.device, str]":
         """Where every process is to compute, this process's device, and why, in words.
 
-        A cluster's jobs choose where they run. UserError if the device or the cluster can't be had.
+        A cluster's jobs choose where they run. UserError if the device can't be had.
         """
         import torch
 
         from foresight_ext.devices import Compute
 
-        if self.cluster is not None:
-            self.cluster.check()
-            if self.cluster.kind != "debug":
-                return compute, torch.device("cpu"), f"the cluster ({self.cluster.kind})"
+        if self.cluster is not None and self.cluster.kind != "debug":
+            return compute, torch.device("cpu"), f"the cluster ({self.cluster.kind})"
         device, why = compute.choose()
         return Compute.of(device), device, why
+
+    def check(self) -> None:
+        """UserError if the cluster can't be had; `results` asks as well, later than a user would like."""
+        if self.cluster is not None:
+            self.cluster.check()
 
     def results(self, start: Start, tasks: Iterable[Any], run: Path, what: str) -> Results:
         """The result of every task in their order, however many compute; close it to stop what still runs.
@@ -68,6 +71,7 @@ class Workers:
         if kind is not None and (self.cluster is None or self.cluster.kind != kind):
             told = f"go on with --cluster {kind}, or start afresh by --force"
             raise UserError(f"{run} has jobs of --cluster {kind}: {told}")
+        self.check()
         if self.cluster is None:
             return in_processes(start, tasks, self.processes, self.threads)
         # jobs of a cluster have cores of their own

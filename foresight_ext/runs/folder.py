@@ -66,10 +66,10 @@ class RunFolder:
             if force:
                 raise UserError(f"--force: {path} can't be emptied: {self._why}") from error
         else:
-            self._hold(self._lock)
+            _hold(path, self._lock)
         try:
             if force and config.is_file():
-                self._empty()
+                _empty(path)
             if config.is_file():
                 compare_settings(path, settings, remedy)
             else:
@@ -150,25 +150,35 @@ class RunFolder:
         self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         logging.getLogger().addHandler(self._log)
 
-    def _hold(self, lock: IO[bytes]) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            told = f"{self.path} is in use by another process: wait for it, or use --save NAME"
-            raise UserError(told) from None
-        except OSError as error:
-            lock.close()
-            reason = f"{error.strerror}: its file system may know no locks"
-            raise UserError(f"--out: {self.path} can't be locked: {reason}") from error
 
-    def _empty(self) -> None:
-        # config.json last: until then the folder is known to be a run, also if this process is killed
-        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == CONFIG):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            elif entry.name != _LOCK:
-                entry.unlink()
+def start_afresh(path: Path) -> None:
+    """Empty a run's folder, if there is one, for a run that others will begin; UserError if it is in use."""
+    if (path / CONFIG).is_file():
+        with (path / _LOCK).open("wb") as lock:
+            _hold(path, lock)
+            _empty(path)
+
+
+def _hold(path: Path, lock: IO[bytes]) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        told = f"{path} is in use by another process: wait for it, or use --save NAME"
+        raise UserError(told) from None
+    except OSError as error:
+        lock.close()
+        reason = f"{error.strerror}: its file system may know no locks"
+        raise UserError(f"--out: {path} can't be locked: {reason}") from error
+
+
+def _empty(path: Path) -> None:
+    # config.json last: until then the folder is known to be a run, also if this process is killed
+    for entry in sorted(path.iterdir(), key=lambda entry: entry.name == CONFIG):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
 
 
 @dataclass(frozen=True)

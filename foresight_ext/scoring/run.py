@@ -79,6 +79,7 @@ class ScoringRun:
         compute, device, why = self.workers.choose(self.compute)
         load = cache(lambda: minibatch(settings, device))
         if place.force or not self.path.exists():
+            self.workers.check()
             load()  # what is wrong with the data set is told before a folder is made or emptied
         opened = place.open(self.path, settings.as_written(), why)
         with threads_set(self.compute.threads), opened as folder:

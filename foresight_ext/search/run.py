@@ -104,15 +104,9 @@ class SearchRun:
 
         UserError for what is asked wrongly, before anything is made or emptied.
         """
-        self._check()
+        self.check()
         self.device, why = self.compute.choose()
-        path = self.path
-        results = [POOL] if self.stage == "search" else [POOL, BEST]
-        finished = not self.place.force and all((path / name).is_file() for name in results)
-        if not finished:
-            self.space.check(self.data, self.device)
-            if self._given is None and (self.place.force or not (path / POOL).is_file()):
-                _ = self._limits
+        path, finished = self.path, self.finished
         with threads_set(self.compute.threads), self.place.open(path, self.recorded(), why) as self.folder:
             settings = self.settings
             _log.info("%s on %s, seed %d, on %s", self.space.name, self.images.dataset, settings.seed, why)
@@ -128,6 +122,22 @@ class SearchRun:
             if finished:
                 _log.info("finished before, nothing to compute: --force would start afresh")
             return self._stages()
+
+    @property
+    def finished(self) -> bool:
+        """Whether its results are there, and are not to be overwritten."""
+        results = [POOL] if self.stage == "search" else [POOL, BEST]
+        return not self.place.force and all((self.path / name).is_file() for name in results)
+
+    def check(self) -> None:
+        """UserError for what is asked wrongly, or can't be had; nothing is made or emptied."""
+        self._check_settings()
+        device, _ = self.compute.choose()
+        if self.finished:
+            return
+        self.space.check(self.data, device)
+        if self._given is None and (self.place.force or not (self.path / POOL).is_file()):
+            _ = self._limits
 
     def compare(self) -> None:
         """UserError that shows the difference if the run in `path` has other settings or other images."""
@@ -157,7 +167,7 @@ class SearchRun:
             what = "the pool was searched on %s, and is validated on %s"
             _log.info(what, given.dataset, self.images.dataset)
 
-    def _check(self) -> None:
+    def _check_settings(self) -> None:
         for part in self.proxy.parts:
             if self.settings.batch_size < part.least_images:
                 what = f"--batch_size {self.settings.batch_size}: {part.name}"

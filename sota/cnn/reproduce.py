@@ -58,14 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             batch_size=options.batch_size,
         )
         rounds = tuple(dict.fromkeys(one.V for one in some if one.N > 1))
-        run = SearchRun(DartsSpace(space), images, settings, place, compute, workers=workers_of(options))
-        runs.append((run, rounds))
+        runs.append((SearchRun(DartsSpace(space), images, settings, place, compute), rounds))
+    folder = place.out / f"{options.save}-{NAME}"
     with console_log():
         records = {}
-        for some, found in zip(groups.values(), swept(runs)):
+        for some, found in zip(groups.values(), swept(runs, workers_of(options), folder)):
             records.update({one.name: _record(one, found) for one in some})
         told = [records[one.name] for one in asked]
-        folder = options.out / f"{options.save}-{NAME}"
         rows = [_row(record) for record in told]
         files = write_tables(folder, NAME, rows, told)
         print(f"\n{markdown(rows)}")
