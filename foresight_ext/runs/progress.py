@@ -42,7 +42,9 @@ def shown_by_bar(record: logging.LogRecord) -> bool:
     return getattr(record, "shown_by_bar", False)
 
 
-def _bar(total: int, done: int, title: str, unit: str) -> "tqdm":
+def _bar(total: int, done: int, title: str, unit: str) -> "tqdm | None":
+    if not _bars:  # a bar that draws nothing would hold a lock, which a process that is stopped leaves behind
+        return None
     return tqdm(
         total=total,
         initial=done,
@@ -51,7 +53,6 @@ def _bar(total: int, done: int, title: str, unit: str) -> "tqdm":
         file=sys.stdout,
         leave=False,
         dynamic_ncols=True,
-        disable=not _bars,
     )
 
 
@@ -124,7 +125,8 @@ class TrainingProgress:
             title = f"epoch {self.epoch + 1} of {self.epochs}"
             self._bar = _bar(self.images, 0, title, " images")
         self._seen += images
-        self._bar.update(images)
+        if self._bar is not None:
+            self._bar.update(images)
         now = time.monotonic()
         if now - self._said < _EVERY or self._seen >= self.images:
             return

@@ -1,13 +1,18 @@
 """Tables of searches by a benchmark: their figures, and what is refused."""
 
 import json
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from foresight_ext.commands.reproduce import _rows
 from nasbench201.reproduce import main
 from sota.nasbench_macro.reproduce import main as macro
-from tests.running import TINY_NASBENCH201, done, refused
+from tests import PROJECT_ROOT
+from tests.running import TINY_NASBENCH201, done, interrupted, read, refused
 
 FEW = ["--seeds=0,1", "--pool_size=1,2", "--validate_rounds=1"]
 
@@ -55,6 +60,45 @@ def test_table_of_nasbench201(tmp_path, benchmark):
     again = done(main, *arguments)
     assert sum(line.startswith("finished before") for line in again) == 8  # searches and validations
     assert again[-8:] == told[-8:]
+
+
+def test_stopped_and_killed_it_goes_on(tmp_path, benchmark, monkeypatch):
+    """In processes of this machine first, then in jobs of a cluster; another run has neither."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT_ROOT))
+    asked = [*TINY_NASBENCH201, "--seeds=0,1", "--pool_size=20", "--validate_rounds=1", benchmark]
+    runs = tmp_path / "runs/nas-bench-201"
+    command = [sys.executable, "-m", "nasbench201.reproduce", f"--out={tmp_path / 'runs'}", *asked]
+
+    def decided():
+        return [len(path.read_bytes().splitlines()) for path in runs.glob("*/search.jsonl")]
+
+    code, error = interrupted([*command, "--processes=2"], lambda: sum(decided()) > 1)
+    assert (code, error) == (130, "stopped: the same command goes on from here\n")
+    before = sum(decided())
+    assert 1 < before < 240
+    cluster = ["--cluster=local", "--slurm=jobs=2"]
+    with subprocess.Popen(
+        [*command, *cluster], cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True
+    ) as caller:
+        while sum(decided()) < before + 2:
+            time.sleep(0.01)
+            assert caller.poll() is None
+        for job in read(runs / "zerocostpt-reproduced/cluster", "submission.json")["jobs"]:
+            for process in psutil.Process(int(job)).children():
+                process.kill()
+        _, error = caller.communicate(timeout=60)
+    assert caller.returncode == 2
+    assert error.startswith("error: 2 of 2 jobs died (0, 1), their logs are in ")
+    assert sum(decided()) < 240
+    finished = subprocess.run(command, cwd=PROJECT_ROOT, check=True, capture_output=True)
+    assert b"tables: reproduced.md" in finished.stdout
+    done(main, f"--out={tmp_path / 'alone'}", *asked)
+
+    def found(folder):
+        records = read(folder / "nas-bench-201/zerocostpt-reproduced", "reproduced.json")
+        return [{name: one for name, one in record.items() if "seconds" not in name} for record in records]
+
+    assert found(tmp_path / "runs") == found(tmp_path / "alone")
 
 
 def test_table_of_nasbench_macro(tmp_path):
