@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if not __package__:  # started as a file: the project is not found from there
@@ -18,9 +18,11 @@ if not __package__:  # started as a file: the project is not found from there
 from foresight_ext.commands.options import (
     add_common_options,
     add_metrics_option,
+    add_workers_options,
     compute_of,
     images_of,
     place_of,
+    workers_of,
 )
 from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
 from foresight_ext.commands.several import add_seeds_option
@@ -45,8 +47,10 @@ _log = logging.getLogger(__name__)
 
 def _run(options: argparse.Namespace) -> None:
     from foresight_ext.devices import threads_set
+    from foresight_ext.images.source import OpenedOnce
     from foresight_ext.measures import PROXIES
     from foresight_ext.search.atlas import Atlas
+    from foresight_ext.search.atlas_scoring import StateWork, compute
     from nasbench201.space import NASBench201Space
     from nasbench201.supernet import NASBench201Supernet
 
@@ -55,31 +59,32 @@ def _run(options: argparse.Namespace) -> None:
         if options.batch_size < part.least_images:
             least = f"{part.name} needs {part.least_images} images or more"
             raise UserError(f"--batch_size {options.batch_size}: {least}")
-    place, compute, images = place_of(options), compute_of(options), images_of(options)
-    device, why = compute.choose()
+    place, images, workers = place_of(options), OpenedOnce(images_of(options)), workers_of(options)
+    where, _, why = workers.choose(compute_of(options))
     reference = _reference(options)
     size = asdict(skeleton_of(options))
     space = NASBench201Space(**size)
     settings: dict[str, Any] = {"batch_size": options.batch_size, **size, **images.settings()}
     path = place.out / "nas-bench-201-op-scores" / f"{place.save}-{images.dataset}"
-    load = cache(lambda: images.open("train"))
     if place.force or not path.exists():
-        load()  # what is wrong with the data set is told before a folder is made or emptied
-    with threads_set(compute.threads), place.open(path, settings, why) as folder:
+        workers.check()
+        images.open("train")  # what is wrong with it is told before a folder is made or emptied
+    with threads_set(options.threads), place.open(path, settings, why) as folder:
         atlas = Atlas(folder.journal("op_scores"), NASBench201Supernet.choices)
-        seeds, decisions = options.seeds, options.decisions
-        missing = any(atlas.missing(proxy, seed, decisions) for proxy in proxies for seed in seeds)
+        asked = proxies, options.seeds, options.decisions
+        missing = atlas.missing(*asked)
         if missing:
             folder.must_write()
         if missing or data_moved(path, images.root):
-            folder.same_data(images.root, train=load().described())
+            folder.same_data(images.root, train=images.open("train").described())
         if missing:
-            _log.info("scoring operations on %s", why)
-            most = space.search_images(len(load()))
+            _log.info("scoring operations on %s, in %s", why, workers)
+            most = space.search_images(len(images.open("train")))
             if options.batch_size > most:
                 told = "minibatches have %d images, half of the training images, not the %d asked for"
                 _log.info(told, most, options.batch_size)
-            atlas.compute(proxies, seeds, space, load(), options.batch_size, device, decisions)
+            work = StateWork(space, images, options.batch_size, where)
+            compute(atlas, work, *asked, workers, path)
         else:
             _log.info("scored before, nothing to compute: --force would start afresh")
         _report(folder, atlas, reference)
@@ -128,6 +133,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options of a command line."""
     parser = Parser("nasbench201.op_scores", "Scores of NAS-Bench-201's operations, and how good they are.")
     add_common_options(parser, seed=None, save="op_scores")
+    add_workers_options(parser, cluster=True)
     add_seeds_option(parser, "over which scores are averaged")
     add_metrics_option(parser, "the zero-cost proxies, out of", combined=False, default=CHEAP)
     parser.option("--batch_size", type=whole_number(1), default=64, help="images in a minibatch")

@@ -186,6 +186,19 @@ def test_grows_and_resumes(tmp_path, no_charts, monkeypatch):
     assert any(line.startswith("nwot one-hot ") for line in done(tmp_path, "--seeds=0", "--metrics=jacob"))
 
 
+@pytest.mark.parametrize("workers", [["--processes=2"], ["--cluster=debug", "--slurm=jobs=3"]])
+def test_sharing_changes_nothing(tmp_path, made, no_charts, workers):
+    arguments = ["--seeds=0-1", "--metrics=jacob,params", *workers]
+    with stopped_after(9):
+        assert commands.run(main, f"--out={tmp_path}", *TINY_NASBENCH201, *arguments)[0] == 130
+    told = done(tmp_path, *arguments)
+    shared = "2 processes" if "--processes=2" in workers else "jobs of 1 process each"
+    assert told[0] == f"scoring operations on the CPU, in {shared}"
+    assert not (tmp_path / NAME / "cluster").exists()
+    assert (tmp_path / NAME / "op_scores.csv").read_bytes() == (made / "op_scores.csv").read_bytes()
+    assert sorted(map(str, entries(tmp_path / NAME))) == sorted(map(str, entries(made)))
+
+
 def test_a_proxy_without_any_usable_score_ends_there(tmp_path, no_charts, monkeypatch):
     proxy = PROXIES.get("l2_norm")
     calls = []

@@ -9,7 +9,8 @@ from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.combination import Combination
 from foresight_ext.runs.journal import Journal
-from foresight_ext.search.atlas import Atlas, Scored, state_scores, steps
+from foresight_ext.search.atlas import Atlas, Scored, entry_of, steps
+from foresight_ext.search.atlas_scoring import state_scores
 from foresight_ext.supernets.supernet import Choice
 from tests.toys import ToyProxy, ToySupernet
 
@@ -75,21 +76,26 @@ def test_what_is_kept_is_read_again(tmp_path):
     removal = {0: [1.0, 2.0], 1: [-math.inf, math.nan, 3.0]}
     scored = Scored(removal, {0: [0.1, 0.2], 1: [1.0, 2.0, math.inf]})
     atlas = Atlas(Journal(tmp_path / "op.jsonl"), CHOICES)
-    atlas.add(p, 4, (), scored, 1.5)
-    assert atlas.missing(p, 4, 2)
-    assert not atlas.missing(p, 4, 1)
+
+    def add(state, scored, seconds):
+        atlas.add(entry_of(CHOICES, state, scored, seconds))
+
+    add(("p", 4, []), scored, 1.5)
+    assert atlas.missing([p, q], [4, 3], 1) == [("q", 4, []), ("p", 3, []), ("q", 3, [])]
+    assert atlas.missing([p], [4], 2) == [("p", 4, [0])]
     assert len(atlas.steps(p, 4)) == 1
-    atlas.add(p, 4, (0,), Scored({1: [2, 1, 0]}, {1: [2, 1, 0]}), 0.25)
-    atlas.add(q, 3, (), Scored({0: [math.nan] * 2, 1: [1, 2, 3]}, scored.one_hot), 0.25)
+    add(("p", 4, [0]), Scored({1: [2, 1, 0]}, {1: [2, 1, 0]}), 0.25)
+    add(("q", 3, []), Scored({0: [math.nan] * 2, 1: [1, 2, 3]}, scored.one_hot), 0.25)
+    add(("p", 4, []), Scored({0: [7, 7], 1: [7, 7, 7]}, scored.one_hot), 0.25)  # it is known
     again = Atlas(Journal(tmp_path / "op.jsonl"), CHOICES)
     for one in (atlas, again):
         assert one.seeds == [3, 4]
         assert str(one.find(4)(p, ())) == str(scored)
         assert [step.kept for step in one.steps(p, 4)] == [0, 2]
-        assert not one.missing(p, 4, 2)
-        assert one.missing(p, 3, 2)
-        assert not one.missing(q, 3, 2)  # nothing decides: it goes no further
-        assert one.missing(Combination([p, q], "rank"), 4, 2)
+        assert one.missing([p], [4], 2) == []
+        assert one.missing([q], [3], 2) == []  # nothing decides: it goes no further
+        assert one.missing([Combination([p, q], "rank"), q], [4], 2) == [("q", 4, [])]
+    assert len((tmp_path / "op.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(
