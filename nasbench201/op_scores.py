@@ -27,6 +27,7 @@ from foresight_ext.commands.options import (
 from foresight_ext.commands.parser import Parser, console_log, entry_point, whole_number
 from foresight_ext.commands.several import add_seeds_option
 from foresight_ext.errors import UserError
+from foresight_ext.report.page import renew_report
 from foresight_ext.runs.config import data_moved
 from nasbench201.benchmark import DATA_FOLDER, Benchmark, add_benchmark_option, find_benchmark
 from nasbench201.genotype import EDGES
@@ -88,6 +89,7 @@ def _run(options: argparse.Namespace) -> None:
         else:
             _log.info("scored before, nothing to compute: --force would start afresh")
         _report(folder, atlas, reference)
+    print(renew_report(path))
     print(f"run: {path}")
 
 

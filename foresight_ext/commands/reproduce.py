@@ -15,6 +15,7 @@ from foresight_ext.commands.options import (
 from foresight_ext.commands.parser import Parser, console_log
 from foresight_ext.commands.several import add_grid_options, add_sweep_options
 from foresight_ext.errors import UserError
+from foresight_ext.report.page import renew_report
 from foresight_ext.runs.progress import in_words
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.tables import markdown, write_tables
@@ -66,6 +67,7 @@ def reproduce(options: argparse.Namespace, make: "Callable[[], Space]", lookup: 
         files = write_tables(folder, NAME, rows, records)
         print(f"\n{markdown(rows)}")
         print("error: percent of the test images, mean ± standard deviation over the seeds; rank: mean")
+        print(renew_report(folder))
         print(f"tables: {', '.join(file.name for file in files)} in {folder}")
     return 0
 

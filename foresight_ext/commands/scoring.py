@@ -14,6 +14,7 @@ from foresight_ext.commands.options import (
     workers_of,
 )
 from foresight_ext.commands.parser import Parser, user_path, whole_number
+from foresight_ext.report.page import renew_report
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.scoring.networks import ScoringSettings
@@ -76,4 +77,6 @@ def score(
         published = Published.open(compared, naming, options.metrics, networks.sample)
     place, compute, workers = place_of(options), compute_of(options), workers_of(options)
     run = ScoringRun(settings, networks, options.metrics, name, place, compute, workers, published)
-    print(f"run: {run.run()}")
+    path = run.run()
+    print(renew_report(path))
+    print(f"run: {path}")

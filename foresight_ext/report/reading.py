@@ -10,11 +10,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 from foresight_ext.errors import UserError
+from foresight_ext.report.tables import Table, tables
 from foresight_ext.runs.config import CONFIG, read_config
 from foresight_ext.runs.folder import CHOICES
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.results import BEST, POOL, RESULT, SUMMARY, TRAINING, read_own, read_result
 
+_LARGE = 150_000  # bytes of a picture: the page stays below a megabyte
 _REMEDY = "no report can be made of it; the run's own command says what to do"
 
 
@@ -68,7 +70,7 @@ class Run:
 
     `choices` are the places of decisions with what is scored there, `members` the decisions of each
     discretisation, `pool` how often each genotype was found, `rows` the minibatches' scores of each by proxy,
-    `drawings` the SVG files of the winner's cells.
+    `drawings` the pictures of the winner's cells, or of what the `tables` tell: the suffix and the content.
     """
 
     path: Path
@@ -81,9 +83,10 @@ class Run:
     best: str | None
     rows: Mapping[str, Sequence[Mapping[str, float]]]
     summary: Summary
-    drawings: Mapping[str, bytes]
+    drawings: Mapping[str, tuple[str, bytes]]
     training: Training | None
     stages: Sequence[Stage]
+    tables: Sequence[Table] = ()
 
     @property
     def space(self) -> str:
@@ -95,9 +98,14 @@ def read_run(path: Path) -> Run:
     """What a folder says; UserError if no run lies there, or a file of it is damaged."""
     if not path.is_dir():
         raise UserError(f"'{path}' is no folder: give run folders, as the last lines of commands name them")
-    if not (path / CONFIG).is_file():
+    try:
+        found = tables(path)
+    except ValueError as error:
+        raise UserError(f"{path / str(error)} is damaged: {_REMEDY}") from None
+    if not found and not (path / CONFIG).is_file():
         raise UserError(f"'{path}' is no run folder: it has no {CONFIG}")
-    config = read_config(path, _REMEDY)
+    # tables of several runs have no settings of their own
+    config = read_config(path, _REMEDY) if (path / CONFIG).is_file() else {"settings": {}}
     with _reading(path / CONFIG):
         environment = _environment(config)
         benchmark = config.get("other_options", {}).get("benchmark")
@@ -133,6 +141,7 @@ def read_run(path: Path) -> Run:
         {one.stem.replace("-", " "): _drawing(one) for one in sorted(path.glob("*.svg"))},
         training,
         stages,
+        found,
     )
 
 
@@ -224,14 +233,18 @@ def _summary(path: Path) -> Summary:
         return Summary(scores, accuracy, {name: int(value) for name, value in rank.items()}, sizes)
 
 
-def _drawing(path: Path) -> bytes:
+def _drawing(path: Path) -> tuple[str, bytes]:
+    """A picture; of one that is large as lines and letters the pixels beside it, if they are there."""
     with _reading(path):
         content = path.read_bytes()
+        pixels = path.with_suffix(".png")
+        if len(content) > _LARGE and pixels.is_file():
+            return "png", pixels.read_bytes()
         try:
             ElementTree.fromstring(content)
         except ElementTree.ParseError as error:
             raise ValueError(path) from error
-        return content
+        return "svg+xml", content
 
 
 def _training(path: Path) -> Training | None:

@@ -36,7 +36,10 @@ def view(run: Run, label: str, squares: int) -> dict[str, Any]:
         "sizes": {name: f"{size:,.0f}" for name, size in run.summary.sizes.items()},
         "answer": _answer(run, known),
         "distributions": distributions,
-        "drawings": [(name, _uri(svg)) for name, svg in run.drawings.items()],
+        "drawings": [
+            (_described(name, run), _uri(picture, kind)) for name, (kind, picture) in run.drawings.items()
+        ],
+        "tables": run.tables,
         "networks": networks(run, known),
         "maps": _maps(run, squares),
         "members": len(run.members),
@@ -44,9 +47,18 @@ def view(run: Run, label: str, squares: int) -> dict[str, Any]:
     }
 
 
-def _uri(svg: bytes) -> str:
+def _described(name: str, run: Run) -> str:
+    """What a picture shows, in words."""
+    return (
+        f"Chart of the {name}: the tables have its numbers"
+        if run.tables
+        else f"Drawing of the {name}: {run.best or ''}"
+    )
+
+
+def _uri(picture: bytes, kind: str = "svg+xml") -> str:
     """A picture inside the page: what it holds can't clash with another one's ids, and runs no script."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _state(run: Run) -> str:
@@ -55,7 +67,7 @@ def _state(run: Run) -> str:
         return f"unfinished: {'; '.join(left)}"
     if run.stages:
         return f"finished: {', '.join(stage.name for stage in run.stages)}"
-    return "finished" if run.best is not None else "nothing was computed so far"
+    return "finished" if run.best is not None or run.tables else "nothing was computed so far"
 
 
 def _answer(run: Run, known: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from foresight_ext.commands.options import compute_of, images_of, place_of, work
 from foresight_ext.commands.parser import Parser, console_log, entry_point
 from foresight_ext.commands.several import add_sweep_options
 from foresight_ext.errors import UserError
+from foresight_ext.report.page import renew_report
 from foresight_ext.runs.progress import in_words
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.tables import markdown, write_tables
@@ -71,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         whole = sum(record["winner agrees"] == PLACES for record in told)
         within = sum(record["closest agrees"] == PLACES for record in told)
         print(f"{whole} of {len(told)} published architectures are winners, {within} are members of the pool")
+        print(renew_report(folder))
         print(f"tables: {', '.join(file.name for file in files)} in {folder}")
     return 0
 

@@ -94,7 +94,7 @@ def test_table(found, tmp_path, monkeypatch):
     winner = found.winner(2, 1)[0]
     assert record["winner agrees"] == agreeing(parse_genotype(winner), architecture)
     assert format_genotype(parse_genotype(winner)) == winner
-    assert "1 are members of the pool" in told[-2]
+    assert "1 are members of the pool" in told[-3]
 
 
 @pytest.mark.parametrize(

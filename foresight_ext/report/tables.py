@@ -1,0 +1,108 @@
+"""The tables that a folder holds besides a run: of searches over seeds, of scored operations and networks."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the columns are called, and rows of as many cells, the first of which says what the row is of."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def tables(path: Path) -> list[Table]:
+    """Every table of a folder, in the order of READERS; ValueError with the name of a file without sense."""
+    found = []
+    for pattern, read in READERS.items():
+        for file in sorted(path.glob(pattern)):
+            try:
+                found += read(file.read_text(encoding="utf-8"))
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                raise ValueError(file.name) from error
+    return found
+
+
+def _markdown(text: str) -> list[Table]:
+    """The tables of a Markdown file, each under the headline before it."""
+    found, title, lines = list[Table](), "", list[list[str]]()
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("| "):
+            lines.append([_plain(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+            continue
+        if lines:
+            columns, _, *rows = lines
+            if any(len(row) != len(columns) for row in rows):
+                raise ValueError(title)
+            found.append(Table(title, columns, rows))
+            lines = []
+        if line.startswith("#"):
+            title = line.lstrip("# ")
+    return found
+
+
+def _plain(cell: str) -> str:
+    """A cell without what Markdown makes of it."""
+    return cell.replace("\\|", "|").replace("**", "").strip().strip("`")
+
+
+def _correlations(text: str) -> list[Table]:
+    """How proxies go together with accuracies: of all networks, and of the distinct ones."""
+    content = json.loads(text)
+    several = [("networks", content)] + [("distinct networks", one) for one in _under(content, "distinct")]
+    found = []
+    for what, one in several:
+        rows = {
+            proxy: {
+                f"{dataset} {name}": told[name]
+                for dataset, told in by_dataset.items()
+                for name in ("spearman", "kendall")
+            }
+            for proxy, by_dataset in one["correlations"].items()
+        }
+        found.append(_table(f"Scores and accuracies of {one['networks']} {what}", "proxy", rows))
+    return found
+
+
+def _under(content: Mapping[str, Any], key: str) -> list[Any]:
+    return [content[key]] if key in content else []
+
+
+def _compared(text: str) -> list[Table]:
+    content = json.loads(text)
+    return [_table(f"Spearman with {content['with']}, and with accuracies", "proxy", content["spearman"])]
+
+
+def _ranks(text: str) -> list[Table]:
+    rows = {
+        network: {proxy: f"{one['rank'] or '–'} of {one['of']}" for proxy, one in ranks.items()}
+        for network, ranks in json.loads(text).items()
+    }
+    return [_table("Rank by each proxy, 1 the best: no accuracy", "network", rows)]
+
+
+def _table(title: str, first: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    cells = [[name, *(_told(row.get(column)) for column in columns)] for name, row in rows.items()]
+    return Table(title, [first, *columns], cells)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "–" if value is None else str(value)
+
+
+# the files of a folder that hold tables, and what reads them
+READERS: dict[str, Callable[[str], list[Table]]] = {
+    "*.md": _markdown,
+    "correlations.json": _correlations,
+    "compared.json": _compared,
+    "ranks.json": _ranks,
+}
