@@ -1,5 +1,6 @@
 """The tables that a folder holds besides a run: of searches over seeds, of scored operations and networks."""
 
+import csv
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,8 @@ def tables(path: Path) -> list[Table]:
 
 
 def _markdown(text: str) -> list[Table]:
-    """The tables of a Markdown file, each under the headline before it."""
-    found, title, lines = list[Table](), "", list[list[str]]()
+    """The tables of a Markdown file, each under the headlines before it; that of the file tells nothing."""
+    found, titles, lines = list[Table](), list[str](), list[list[str]]()
     for line in [*text.splitlines(), ""]:
         if line.startswith("| "):
             lines.append([_plain(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
@@ -39,11 +40,11 @@ def _markdown(text: str) -> list[Table]:
         if lines:
             columns, _, *rows = lines
             if any(len(row) != len(columns) for row in rows):
-                raise ValueError(title)
-            found.append(Table(title, columns, rows))
+                raise ValueError(line)
+            found.append(Table(": ".join(titles), columns, rows))
             lines = []
-        if line.startswith("#"):
-            title = line.lstrip("# ")
+        if headline := re.match("##+ ", line):
+            titles[headline.end() - 3 :] = [line[headline.end() :]]
     return found
 
 
@@ -79,6 +80,17 @@ def _compared(text: str) -> list[Table]:
     return [_table(f"Spearman with {content['with']}, and with accuracies", "proxy", content["spearman"])]
 
 
+def _scores(text: str) -> list[Table]:
+    """What scores there are, in a few numbers for each proxy."""
+    (_, *proxies), *rows = csv.reader(text.splitlines())
+    table = []
+    for place, proxy in enumerate(proxies, start=1):
+        scores = sorted(float(row[place]) for row in rows if row[place])
+        few = [f"{scores[number]:.6g}" for number in (0, len(scores) // 2, -1)] if scores else ["–"] * 3
+        table.append([proxy, str(len(scores)), *few])
+    return [Table("Scores of networks", ["proxy", "networks", "lowest", "median", "highest"], table)]
+
+
 def _ranks(text: str) -> list[Table]:
     rows = {
         network: {proxy: f"{one['rank'] or '–'} of {one['of']}" for proxy, one in ranks.items()}
@@ -105,4 +117,5 @@ READERS: dict[str, Callable[[str], list[Table]]] = {
     "correlations.json": _correlations,
     "compared.json": _compared,
     "ranks.json": _ranks,
+    "scores.csv": _scores,
 }

@@ -49,11 +49,10 @@ def view(run: Run, label: str, squares: int) -> dict[str, Any]:
 
 def _described(name: str, run: Run) -> str:
     """What a picture shows, in words."""
-    return (
-        f"Chart of the {name}: the tables have its numbers"
-        if run.tables
-        else f"Drawing of the {name}: {run.best or ''}"
-    )
+    if not run.tables:
+        return f"Drawing of the {name}: {run.best or ''}"
+    file = run.path / f"{name}.csv"
+    return f"Chart of the {name}: its numbers are in {file.name if file.is_file() else 'the tables'}"
 
 
 def _uri(picture: bytes, kind: str = "svg+xml") -> str:
@@ -67,7 +66,9 @@ def _state(run: Run) -> str:
         return f"unfinished: {'; '.join(left)}"
     if run.stages:
         return f"finished: {', '.join(stage.name for stage in run.stages)}"
-    return "finished" if run.best is not None or run.tables else "nothing was computed so far"
+    if run.tables:
+        return "what was computed so far"
+    return "finished" if run.best is not None else "nothing was computed so far"
 
 
 def _answer(run: Run, known: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

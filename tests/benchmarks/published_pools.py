@@ -3,7 +3,7 @@
 python -m tests.benchmarks.published_pools RUN --go_on MEMBER=NAME [--go_on ...] [--data DIR] [--threads N]
 [--out DIR], from the project's root. RUN is the run folder of a search of reproduce_darts.sh. The official
 code builds each member's network before it searches the next one, from the same random stream: where a
-member differs in one operation all later ones do. Here MEMBER (from 0) is taken to have come out as NAME, and
+member differs in one operation all later ones do. Here MEMBER is taken to have come out as NAME, and
 those after it are discretised again. Printed is in how many of the 16 places each agrees with the closest
 published architecture of its seed, as it was searched and now. Decisions are kept in --out (RUN/go_on).
 """
@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from foresight_ext.commands.parser import Parser, console_log, entry_point, user_path, whole_number
 from foresight_ext.devices import Compute, threads_set
 from foresight_ext.errors import UserError
 from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import PROXIES
-from foresight_ext.runs.config import read_config
+from foresight_ext.runs.config import compare_data, read_config
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.progress import Progress
 from foresight_ext.runs.results import POOL, read_own
@@ -63,17 +64,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("tests.benchmarks.published_pools", __doc__.splitlines()[0])
     parser.add_argument("run", type=user_path, help="the run folder of a search")
     parser.add_argument("--go_on", type=_pair, action="append", required=True, metavar="MEMBER=NAME")
-    parser.option("--data", type=user_path, default=None, metavar="DIR", help="where the data set lies")
+    parser.option("--data", type=user_path, default=None, metavar="DIR", help="none means the run's")
     parser.option("--threads", type=whole_number(1), default=2, help="CPU threads to compute with")
     parser.option("--out", type=user_path, default=None, metavar="DIR", help="none means RUN/go_on")
     options = parser.parse_args(argv)
 
-    settings, pool = read_config(options.run)["settings"], read_own(options.run / POOL)
-    space, seed = DartsSpace(settings["search_space"]), settings["seed"]
+    if not (options.run / POOL).is_file():
+        raise UserError(f"'{options.run}' is no run folder of a search: it has no {POOL}")
+    config, pool = read_config(options.run), read_own(options.run / POOL)
+    settings = config["settings"]
+    space = DartsSpace(*(settings[name] for name in ("search_space", "search_channels", "search_layers")))
+    seed = settings["seed"]
     known = [one for one in published() if (one.space, one.seed, one.order) == (space.name, seed, "random")]
-    given = {member: _genotype(name, known) for member, name in options.go_on}
-    if max(given) >= len(pool):
-        raise UserError(f"--go_on: the pool's members are 0 to {len(pool) - 1}")
+    # people count the members from 1, as the table of reproduce_darts.sh does
+    given = {member - 1: _genotype(name, known) for member, name in options.go_on}
+    if not 0 <= min(given) <= max(given) < len(pool):
+        raise UserError(f"--go_on: the pool's members are 1 to {len(pool)}")
     folder = options.out or options.run / "go_on"
     folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(f"{member}={name}" for member, name in sorted(options.go_on))
@@ -83,7 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         threads_set(options.threads),
         closing(Journal(folder / f"{name}.jsonl", remedy="delete it")) as journal,
     ):
-        data = ImageSettings(settings["dataset"], options.data).open("train")
+        as_read = (settings.get(name) for name in ("image_size", "mean", "std"))
+        root = options.data or (config["data"].get("root") and Path(config["data"]["root"]))
+        data = ImageSettings(settings["dataset"], root, *as_read).open("train")
+        compare_data(options.run, root, {"train": data.described()})
         proxy, order = PROXIES.get("jacob"), ORDERS.get("random")  # those of all that is published
         search = PoolSearch(space, data, proxy, order, seed, settings["batch_size"], device)
         supernet = search.supernet
@@ -127,7 +136,7 @@ def _row(
 
     searched, gone_on = map(closest, both)
     now = "given" if member in given else "as it was" if member < min(given) else gone_on
-    return {"member": str(member), "searched": searched, "gone on": now}
+    return {"member": str(member + 1), "searched": searched, "gone on": now}
 
 
 if __name__ == "__main__":

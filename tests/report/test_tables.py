@@ -19,10 +19,11 @@ ROWS = [{"name": "`a`", "places": "**16**", "what": "x | y"}, {"name": "b", "pla
 
 
 def test_tables_of_markdown_are_those_that_were_written(tmp_path):
-    text = f"# All\n\nwords\n\n## One\n\n{markdown(ROWS)}\nmore words\n\n{markdown(ROWS[:1])}"
-    (tmp_path / "made.md").write_text(text)
+    parts = ["# All", "words", "## One", markdown(ROWS), "more words", "### a", markdown(ROWS[:1]), "## Two"]
+    (tmp_path / "made.md").write_text("\n\n".join([*parts, markdown(ROWS[:1])]))
     first = Table("One", ["name", "places", "what"], [["a", "16", "x | y"], ["b", "9", ""]])
-    assert tables(tmp_path) == [first, Table("One", first.columns, first.rows[:1])]
+    others = [Table(title, first.columns, first.rows[:1]) for title in ("One: a", "Two")]
+    assert tables(tmp_path) == [first, *others]
 
 
 def test_tables_of_scores(tmp_path):
@@ -36,7 +37,9 @@ def test_tables_of_scores(tmp_path):
         json.dumps({"with": "a.csv", "spearman": {"snip": {"networks": 3, "both": 0.25}}})
     )
     (tmp_path / "ranks.json").write_text(json.dumps({"mine": {"snip": {"rank": None, "of": 4}}}))
+    (tmp_path / "scores.csv").write_text("architecture,snip,zen\na,3,\nb,1,\nc,2.5,\n")
     columns = ["proxy", "c spearman", "c kendall"]
+    few = ["proxy", "networks", "lowest", "median", "highest"]
     assert tables(tmp_path) == [
         Table("Scores and accuracies of 9 networks", columns, [["snip", "0.500", "–"]]),
         Table("Scores and accuracies of 7 distinct networks", columns, [["snip", "0.500", "–"]]),
@@ -46,6 +49,7 @@ def test_tables_of_scores(tmp_path):
             [["snip", "3", "0.250"]],
         ),
         Table("Rank by each proxy, 1 the best: no accuracy", ["network", "snip"], [["mine", "– of 4"]]),
+        Table("Scores of networks", few, [["snip", "3", "1", "2.5", "3"], ["zen", "0", *"–––"]]),
     ]
 
 
@@ -54,7 +58,7 @@ def test_a_folder_of_tables_alone_has_a_page(tmp_path):
     done(main, str(tmp_path))
     page = Page((tmp_path / "report.html").read_text())
     assert ["a", "16", "x | y"] in page.rows
-    assert "finished" in page.words
+    assert "what was computed so far" in page.words
     for nothing in ("No architecture so far.", "No stage was timed.", "Settings"):
         assert nothing not in page.words
 
@@ -93,7 +97,7 @@ def test_commands_end_with_a_report(tmp_path):
         assert ["batch size", "8"] in page.rows
     # the charts of the last one, and its larger pictures as pixels
     text = (path / "report.html").read_text()
-    assert 'alt="Chart of the matrix: the tables have its numbers"' in text
+    assert 'alt="Chart of the matrix: its numbers are in matrix.csv"' in text
     assert text.count('src="data:image/svg+xml;base64,') == len(list(path.glob("*.svg")))
     drawing = path / "matrix.svg"
     drawing.write_bytes(drawing.read_bytes() + b"<!--" + b" " * 150_000 + b"-->")

@@ -14,7 +14,6 @@ from foresight_ext.search.run import SearchRun
 from foresight_ext.search.settings import SearchSettings
 from foresight_ext.search.sweep import searched
 from sota.cnn.space import DartsSpace
-from tests.benchmarks import published_pools
 from tests.benchmarks.published_pools import go_on, main
 from tests.running import refused, run, stopped_after
 
@@ -57,12 +56,11 @@ def test_another_goes_on_by_its_own_stream(found):
     assert [decision.scores for decision in decisions] != before
 
 
-def test_command_is_stopped_goes_on_and_prints_a_table(found, tmp_path, monkeypatch):
-    monkeypatch.setattr(published_pools, "DartsSpace", lambda name: DartsSpace(name).smallest())
-    arguments = [str(found.path), f"--go_on=1={NAME}", f"--out={tmp_path}", "--threads=1"]
+def test_command_is_stopped_goes_on_and_prints_a_table(found, tmp_path):
+    arguments = [str(found.path), f"--go_on=2={NAME}", f"--out={tmp_path}", "--threads=1"]
     with stopped_after(5):
         assert run(main, *arguments)[0] == 130
-    journal = tmp_path / f"1={NAME}.jsonl"
+    journal = tmp_path / f"2={NAME}.jsonl"
     before = journal.read_text()
     assert len(before.splitlines()) == 5
     code, told, error = run(main, *arguments)
@@ -82,8 +80,14 @@ def test_command_is_stopped_goes_on_and_prints_a_table(found, tmp_path, monkeypa
             "0=PT",
             "--go_on: 'PT' is not published of this space and seed: choose from init_pt",
         ),
-        (f"3={NAME}", "--go_on: the pool's members are 0 to 2"),
+        (f"4={NAME}", "--go_on: the pool's members are 1 to 3"),
+        (f"0={NAME}", "--go_on: the pool's members are 1 to 3"),
     ],
 )
 def test_a_mistake_is_told(found, pair, message):
     assert message in refused(main, str(found.path), f"--go_on={pair}")
+
+
+def test_a_folder_of_no_search_is_told(tmp_path):
+    told = f"'{tmp_path}' is no run folder of a search: it has no networks_pool.json"
+    assert refused(main, str(tmp_path), f"--go_on=1={NAME}") == told
