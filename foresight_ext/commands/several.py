@@ -56,15 +56,19 @@ def add_seeds_option(parser: Parser, each: str) -> None:
 
 def add_grid_options(parser: Parser) -> None:
     """Several edge orders and proxies, each with each."""
-    usual = SearchSettings()
+    add_orders_option(parser, SearchSettings.edge_decision, "the orders in which edges are decided")
+    add_metrics_option(parser, "the zero-cost proxies, each on its own, out of", combined=False)
+
+
+def add_orders_option(parser: Parser, default: str, help: str) -> None:
+    """Which edge orders; the value is a tuple of names."""
     parser.option(
         "--edge_decision",
         type=_several(one_of(ORDERS)),
-        default=usual.edge_decision,
+        default=default,
         metavar="NAME[,NAME...]",
-        help=f"the orders in which edges are decided: {described(ORDERS)}",
+        help=f"{help}: {described(ORDERS)}",
     )
-    add_metrics_option(parser, "the zero-cost proxies, each on its own, out of", combined=False)
 
 
 def _several(one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:

@@ -15,7 +15,7 @@ if not __package__:  # started as a file: the project is not found from there
 
 from foresight_ext.commands.options import compute_of, images_of, place_of, workers_of
 from foresight_ext.commands.parser import Parser, console_log, entry_point
-from foresight_ext.commands.several import add_sweep_options
+from foresight_ext.commands.several import add_orders_option, add_sweep_options
 from foresight_ext.errors import UserError
 from foresight_ext.report.page import renew_report
 from foresight_ext.runs.progress import in_words
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = [one for one in published() if _is_asked(one, options)]
     if not asked:
         raise UserError(
-            "no published architecture is of these --seeds, --spaces, --pool_size, --validate_rounds"
+            "no published architecture is of these --seeds, --spaces, --edge_decision, --pool_size, "
+            "--validate_rounds"
         )
 
     from foresight_ext.search.run import SearchRun
@@ -89,6 +90,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME[,NAME...]",
         help=f"out of {', '.join(CANDIDATES)}; s6 has the baseline of the largest networks",
     )
+    add_orders_option(parser, "random,global_op_once,sample", "searches that decided edges in these orders")
     return parser.parse_args(argv)
 
 
@@ -103,6 +105,7 @@ def _spaces(text: str) -> tuple[str, ...]:
 def _is_asked(one: Published, options: argparse.Namespace) -> bool:
     return (
         one.space in options.spaces
+        and one.order in options.edge_decision
         and one.seed in options.seeds
         and one.N in options.pool_size
         and (not one.V or one.V in options.validate_rounds)

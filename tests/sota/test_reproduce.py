@@ -101,6 +101,10 @@ def test_table(found, tmp_path, monkeypatch):
     "arguments, told",
     [
         (["--spaces=s9"], "--spaces: 's9' is no space: choose from s1, s2"),
+        (
+            ["--spaces=s1", "--edge_decision=sample"],
+            "no published architecture is of these --seeds, --spaces, --e",
+        ),
         (["--seeds=7"], "no published architecture is of these --seeds, --spaces"),
     ],
 )
