@@ -8,7 +8,7 @@ import torch
 from foresight_ext.errors import UserError
 from foresight_ext.images import datasets
 from foresight_ext.measures import PROXIES
-from foresight_ext.search.atlas import state_scores
+from foresight_ext.search.atlas_scoring import state_scores
 from foresight_ext.search.orders import ORDERS
 from foresight_ext.search.pool import PoolSearch
 from foresight_ext.search.ranking import picked, table_correlation, worth
