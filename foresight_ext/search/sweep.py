@@ -4,6 +4,7 @@ A pool of N holds all smaller ones, and so does its validation; another V is a v
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from typing import Any
 from foresight_ext.devices import Compute
 from foresight_ext.images.source import ImageSource, OpenedOnce
 from foresight_ext.measures.combination import proxy_of
-from foresight_ext.parallel.workers import ALONE, Workers
+from foresight_ext.parallel.workers import ALONE, FOLDER, Workers
 from foresight_ext.runs.config import CONFIG, compare_settings, read_config
 from foresight_ext.runs.folder import Place, start_afresh
 from foresight_ext.runs.journal import Journal
@@ -146,10 +147,12 @@ def swept(asked: Sequence[Asked], workers: Workers, folder: Path) -> Iterator[Se
     missing = [(run, rounds) for run, rounds in asked if _missing(run, rounds)]
     if missing:
         workers.check()
-    for run, rounds in missing:
-        if run.place.force:
-            for path in _folders(*_with_all(run, rounds)):
-                start_afresh(path)
+    forced = [one for one in missing if one[0].place.force]
+    for one in forced:
+        for path in _folders(*_with_all(*one)):
+            start_afresh(path)
+    if forced:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)  # jobs that compute what is not wanted any more
     for run, _ in asked:
         run.place = replace(run.place, force=False)
     if missing and (workers.cluster is not None or 1 < workers.processes <= len(missing)):

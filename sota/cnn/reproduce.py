@@ -6,7 +6,7 @@ Each is searched again as its name says, and compared place by place. What is th
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 if not __package__:  # started as a file: the project is not found from there
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups.setdefault((one.space, one.order, one.seed, one.N if sampled else 0), []).append(one)
     images, place, compute = images_of(options), place_of(options), compute_of(options)
     runs = []
-    for (space, order, seed, _), some in groups.items():
+    for (space, order, seed, sampled_of), some in groups.items():
         settings = SearchSettings(
             seed,
             edge_decision=order,
@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             batch_size=options.batch_size,
         )
         rounds = tuple(dict.fromkeys(one.V for one in some if one.N > 1))
-        runs.append((SearchRun(DartsSpace(space), images, settings, place, compute), rounds))
+        own = replace(place, save=f"{place.save}-N{sampled_of}") if sampled_of else place
+        runs.append((SearchRun(DartsSpace(space), images, settings, own, compute), rounds))
     folder = place.out / f"{options.save}-{NAME}"
     with console_log():
         records = {}

@@ -144,6 +144,15 @@ def test_force_starts_afresh_once(alone, tmp_path, monkeypatch):
         outcomes(many_in(tmp_path, force=True), Workers(cluster=Cluster("debug", jobs=1)), tmp_path / "table")
     assert not list(tmp_path.glob("nas-bench-201/*/*.json*"))  # of the validations neither
     monkeypatch.undo()
+    # jobs that were left are forgotten as well, whatever the cluster
+    table, local = tmp_path / "table", Workers(cluster=Cluster("local"))
+    with pytest.raises(
+        UserError, match="has jobs of --cluster debug: go on with --cluster debug, or start af"
+    ):
+        outcomes(many_in(tmp_path), local, table)
+    with stopped_after(5), pytest.raises(KeyboardInterrupt):
+        outcomes(many_in(tmp_path, force=True), ALONE, table)
+    assert not (table / "cluster").exists()
     with stopped_after(5), pytest.raises(KeyboardInterrupt):
         outcomes(many_in(tmp_path, force=True), ALONE, tmp_path)
     kept = next(tmp_path.glob("nas-bench-201/*/search.jsonl")).read_text()

@@ -97,6 +97,19 @@ def test_table(found, tmp_path, monkeypatch):
     assert "1 are members of the pool" in told[-3]
 
 
+def test_pools_of_random_architectures_of_one_seed_have_folders_of_their_own(found, tmp_path, monkeypatch):
+    architecture = parse_genotype(found.pool[1])
+    own = [Published(f"sample_{size}_1", "s3", 1, "sample", size, 1) for size in (2, 3)]
+    monkeypatch.setattr(Published, "genotype", property(lambda one: architecture))
+    monkeypatch.setattr(reproduce, "published", lambda: own)
+    small = partial(DartsSpace, search_channels=2, search_layers=3)
+    monkeypatch.setattr("sota.cnn.space.DartsSpace", small)
+    few = ["--dataset=digits", "--batch_size=4", "--seeds=1", "--pool_size=2,3", "--device=cpu"]
+    done(reproduce.main, f"--out={tmp_path}", *few)
+    records = json.loads((tmp_path / "zerocostpt-published/published.json").read_text())
+    assert [one["architecture"] for one in records] == ["sample_2_1", "sample_3_1"]
+
+
 @pytest.mark.parametrize(
     "arguments, told",
     [
