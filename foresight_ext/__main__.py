@@ -9,17 +9,11 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m foresight_ext", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import (
-    add_training_options,
-    compute_of,
-    images_of,
-    place_of,
-    search_settings_of,
-    spec_with,
-)
+from foresight_ext.commands.options import compute_of, images_of, place_of, search_settings_of
 from foresight_ext.commands.parser import Parser, entry_point
 from foresight_ext.commands.proposal import add_proposal_options, propose
 from foresight_ext.commands.spaces import add_space_options, space_of
+from foresight_ext.commands.training import add_training_options, spec_with
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.search.run import SearchRun

@@ -10,9 +10,10 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m nasbench201.train", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import add_training_options, images_of, recipe_of
+from foresight_ext.commands.options import images_of
 from foresight_ext.commands.parser import Parser, entry_point, whole_number
 from foresight_ext.commands.train import TrainCommand
+from foresight_ext.commands.training import add_training_options, recipe_of
 from foresight_ext.runs.results import BEST
 from nasbench201.genotype import parse_genotype
 from nasbench201.settings import SkeletonSettings

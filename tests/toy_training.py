@@ -16,15 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foresight_ext.commands.options import (
-    add_common_options,
-    add_training_options,
-    compute_of,
-    place_of,
-    recipe_of,
-    train_settings_of,
-)
+from foresight_ext.commands.options import add_common_options, compute_of, place_of
 from foresight_ext.commands.parser import Parser, console_log, entry_point
+from foresight_ext.commands.training import add_training_options, recipe_of, train_settings_of
 from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.images.datasets import ImageData
 from foresight_ext.launched import is_launched

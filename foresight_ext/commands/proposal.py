@@ -6,14 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from foresight_ext.commands.options import (
-    add_search_options,
-    compute_of,
-    place_of,
-    train_settings_of,
-    workers_of,
-)
+from foresight_ext.commands.options import add_search_options, compute_of, place_of, workers_of
 from foresight_ext.commands.parser import Parser, add_switch, console_log
+from foresight_ext.commands.training import train_settings_of
 from foresight_ext.errors import UserError
 from foresight_ext.launched import is_first_process, is_launched
 from foresight_ext.report.page import renew_report

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foresight_ext.commands.options import add_common_options, compute_of, place_of, train_settings_of
+from foresight_ext.commands.options import add_common_options, compute_of, place_of
 from foresight_ext.commands.parser import Parser, console_log
+from foresight_ext.commands.training import train_settings_of
 from foresight_ext.errors import UserError
 from foresight_ext.launched import is_first_process, is_launched
 from foresight_ext.report.page import renew_report

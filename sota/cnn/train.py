@@ -13,9 +13,10 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m sota.cnn.train", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import add_training_options, images_of, recipe_of
+from foresight_ext.commands.options import images_of
 from foresight_ext.commands.parser import Parser, add_switch, entry_point, real_number, whole_number
 from foresight_ext.commands.train import TrainCommand
+from foresight_ext.commands.training import add_training_options, recipe_of
 from foresight_ext.errors import UserError
 from foresight_ext.runs.results import BEST
 from sota.cnn.genotypes import ARCHITECTURES, find_genotype

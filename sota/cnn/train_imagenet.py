@@ -14,9 +14,9 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m sota.cnn.train_imagenet", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import add_imagenet_recipe_options
 from foresight_ext.commands.parser import Parser, entry_point, whole_number
 from foresight_ext.commands.train import TrainCommand
+from foresight_ext.commands.training import add_imagenet_recipe_options
 from foresight_ext.images.source import ImageNetSettings
 from sota.cnn.settings import TrainedSkeleton
 from sota.cnn.train import ARCH, add_network_options, darts_recipe, darts_spec, find

@@ -13,14 +13,10 @@ if not __package__:  # started as a file: the project is not found from there
     print("error: start it as python -m sota.mobilenet.train", file=sys.stderr)
     sys.exit(2)
 
-from foresight_ext.commands.options import (
-    add_dataset_options,
-    add_imagenet_recipe_options,
-    images_or_imagenet_of,
-    recipe_of,
-)
+from foresight_ext.commands.options import add_dataset_options, images_or_imagenet_of
 from foresight_ext.commands.parser import Parser, entry_point, real_number
 from foresight_ext.commands.train import TrainCommand
+from foresight_ext.commands.training import add_imagenet_recipe_options, recipe_of
 from sota.mobilenet.genotypes import NETWORK, find_genotype
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
