@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ class Table:
 def tables(path: Path) -> list[Table]:
     """Every table of a folder, in the order of READERS; ValueError with the name of a file without sense."""
     found = []
-    for pattern, read in READERS.items():
-        for file in sorted(path.glob(pattern)):
+    for name, read in READERS.items():
+        if (path / name).is_file():
             try:
-                found += read(file.read_text(encoding="utf-8"))
+                found += read((path / name).read_text(encoding="utf-8"))
             except (AttributeError, LookupError, TypeError, ValueError) as error:
-                raise ValueError(file.name) from error
+                raise ValueError(name) from error
     return found
 
 
@@ -43,8 +44,9 @@ def _markdown(text: str) -> list[Table]:
                 raise ValueError(line)
             found.append(Table(": ".join(titles), columns, rows))
             lines = []
-        if headline := re.match("##+ ", line):
-            titles[headline.end() - 3 :] = [line[headline.end() :]]
+        if headline := re.match("#(#+) (.*)", line):
+            above = len(headline[1]) - 1  # how many headlines this one stands under
+            titles[above:] = [headline[2]]
     return found
 
 
@@ -56,9 +58,11 @@ def _plain(cell: str) -> str:
 def _correlations(text: str) -> list[Table]:
     """How proxies go together with accuracies: of all networks, and of the distinct ones."""
     content = json.loads(text)
-    several = [("networks", content)] + [("distinct networks", one) for one in _under(content, "distinct")]
+    several = {"networks": content}
+    if "distinct" in content:
+        several["distinct networks"] = content["distinct"]
     found = []
-    for what, one in several:
+    for what, one in several.items():
         rows = {
             proxy: {
                 f"{dataset} {name}": told[name]
@@ -71,21 +75,17 @@ def _correlations(text: str) -> list[Table]:
     return found
 
 
-def _under(content: Mapping[str, Any], key: str) -> list[Any]:
-    return [content[key]] if key in content else []
-
-
 def _compared(text: str) -> list[Table]:
     content = json.loads(text)
     return [_table(f"Spearman with {content['with']}, and with accuracies", "proxy", content["spearman"])]
 
 
 def _scores(text: str) -> list[Table]:
-    """What scores there are, in a few numbers for each proxy."""
+    """What finite scores there are, in a few numbers for each proxy."""
     (_, *proxies), *rows = csv.reader(text.splitlines())
     table = []
     for place, proxy in enumerate(proxies, start=1):
-        scores = sorted(float(row[place]) for row in rows if row[place])
+        scores = sorted(score for row in rows if math.isfinite(score := float(row[place] or "nan")))
         few = [f"{scores[number]:.6g}" for number in (0, len(scores) // 2, -1)] if scores else ["–"] * 3
         table.append([proxy, str(len(scores)), *few])
     return [Table("Scores of networks", ["proxy", "networks", "lowest", "median", "highest"], table)]
@@ -113,7 +113,9 @@ def _told(value: Any) -> str:
 
 # the files of a folder that hold tables, and what reads them
 READERS: dict[str, Callable[[str], list[Table]]] = {
-    "*.md": _markdown,
+    "reproduced.md": _markdown,
+    "published.md": _markdown,
+    "op_scores.md": _markdown,
     "correlations.json": _correlations,
     "compared.json": _compared,
     "ranks.json": _ranks,

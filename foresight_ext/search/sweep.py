@@ -72,7 +72,7 @@ def searched(run: SearchRun, rounds: Sequence[int]) -> Searched:
 
     A run that is there with a larger pool will do. UserError as SearchRun raises it.
     """
-    run, rounds = _with_all(run, rounds)
+    run, rounds = _whole(run, rounds)
     run.run()
     validations = {}
     for number in rounds:
@@ -89,7 +89,7 @@ def searched(run: SearchRun, rounds: Sequence[int]) -> Searched:
     return Searched(run.settings, run.path, read_own(run.path / POOL), entries, validations)
 
 
-def _with_all(run: SearchRun, rounds: Sequence[int]) -> tuple[SearchRun, Sequence[int]]:
+def _whole(run: SearchRun, rounds: Sequence[int]) -> tuple[SearchRun, Sequence[int]]:
     """The run that searches, and validates if the usual V is among those asked for; and these."""
     rounds = rounds if run.settings.pool_size > 1 else ()
     size, config = run.settings.pool_size, run.path / CONFIG
@@ -119,7 +119,7 @@ def _folders(run: SearchRun, rounds: Sequence[int]) -> list[Path]:
 
 def _missing(run: SearchRun, rounds: Sequence[int]) -> bool:
     """Whether anything of a search and its validations is left to compute."""
-    run, rounds = _with_all(run, rounds)
+    run, rounds = _whole(run, rounds)
     _, *validations = _folders(run, rounds)
     return not (run.finished and all((folder / BEST).is_file() for folder in validations))
 
@@ -139,18 +139,10 @@ def swept(asked: Sequence[Asked], workers: Workers, folder: Path) -> Iterator[Se
     if workers.cluster is not None:
         for run, _ in asked:  # this process only reads what jobs have found
             run.compute = Compute.of(device)
-    for run, rounds in asked:
-        whole, _ = _with_all(run, rounds)
-        if (run.path / CONFIG).is_file() and not run.place.force:
-            compare_settings(run.path, whole.recorded())
-        whole.check()
-    missing = [(run, rounds) for run, rounds in asked if _missing(run, rounds)]
-    if missing:
-        workers.check()
-    forced = [one for one in missing if one[0].place.force]
-    for one in forced:
-        for path in _folders(*_with_all(*one)):
-            start_afresh(path)
+    missing = _checked(asked, workers)
+    forced = [path for run, rounds in missing if run.place.force for path in _folders(*_whole(run, rounds))]
+    for path in forced:
+        start_afresh(path)
     if forced:
         shutil.rmtree(folder / FOLDER, ignore_errors=True)  # jobs that compute what is not wanted any more
     for run, _ in asked:
@@ -158,6 +150,19 @@ def swept(asked: Sequence[Asked], workers: Workers, folder: Path) -> Iterator[Se
     if missing and (workers.cluster is not None or 1 < workers.processes <= len(missing)):
         _search_together(missing, workers, compute, folder)
     yield from _one_by_one(asked)
+
+
+def _checked(asked: Sequence[Asked], workers: Workers) -> list[Asked]:
+    """Those that have something left to compute; UserError for what is asked wrongly or can't be had."""
+    for run, rounds in asked:
+        whole, _ = _whole(run, rounds)
+        if (run.path / CONFIG).is_file() and not run.place.force:
+            compare_settings(run.path, whole.recorded())
+        whole.check()
+    missing = [one for one in asked if _missing(*one)]
+    if missing:
+        workers.check()
+    return missing
 
 
 def _one_by_one(asked: Sequence[Asked]) -> Iterator[Searched]:

@@ -20,7 +20,7 @@ ROWS = [{"name": "`a`", "places": "**16**", "what": "x | y"}, {"name": "b", "pla
 
 def test_tables_of_markdown_are_those_that_were_written(tmp_path):
     parts = ["# All", "words", "## One", markdown(ROWS), "more words", "### a", markdown(ROWS[:1]), "## Two"]
-    (tmp_path / "made.md").write_text("\n\n".join([*parts, markdown(ROWS[:1])]))
+    (tmp_path / "op_scores.md").write_text("\n\n".join([*parts, markdown(ROWS[:1])]))
     first = Table("One", ["name", "places", "what"], [["a", "16", "x | y"], ["b", "9", ""]])
     others = [Table(title, first.columns, first.rows[:1]) for title in ("One: a", "Two")]
     assert tables(tmp_path) == [first, *others]
@@ -37,7 +37,7 @@ def test_tables_of_scores(tmp_path):
         json.dumps({"with": "a.csv", "spearman": {"snip": {"networks": 3, "both": 0.25}}})
     )
     (tmp_path / "ranks.json").write_text(json.dumps({"mine": {"snip": {"rank": None, "of": 4}}}))
-    (tmp_path / "scores.csv").write_text("architecture,snip,zen\na,3,\nb,1,\nc,2.5,\n")
+    (tmp_path / "scores.csv").write_text("architecture,snip,zen\na,3,\nb,1,-inf\nc,2.5,nan\n")
     columns = ["proxy", "c spearman", "c kendall"]
     few = ["proxy", "networks", "lowest", "median", "highest"]
     assert tables(tmp_path) == [
@@ -51,6 +51,11 @@ def test_tables_of_scores(tmp_path):
         Table("Rank by each proxy, 1 the best: no accuracy", ["network", "snip"], [["mine", "– of 4"]]),
         Table("Scores of networks", few, [["snip", "3", "1", "2.5", "3"], ["zen", "0", *"–––"]]),
     ]
+
+
+def test_notes_of_ones_own_are_no_tables(tmp_path):
+    (tmp_path / "notes.md").write_text("| mine |\n")
+    assert tables(tmp_path) == []
 
 
 def test_a_folder_of_tables_alone_has_a_page(tmp_path):
