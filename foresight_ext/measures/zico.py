@@ -17,7 +17,8 @@ class ZiCo(Proxy):
     g is the gradient of the cross entropy on one half of the minibatch; weights without deviation and layers
     without such weights are left out. Labels; training mode; a forward and a backward pass of each half,
     memory for two gradients of every layer's weight. UserError for fewer than two images. In float32 a weight
-    whose two gradients are nearly equal divides by their rounding: expect three digits to be the same elsewhere.
+    whose two gradients are nearly equal divides by their rounding: on another processor expect three equal
+    digits.
     """
 
     name = "zico"

@@ -73,9 +73,9 @@ def test_official_zico_and_swap(index):
     both = Batch(torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]))
     assert PROXIES.get("swap").score(network, first) == case["measures_on_first_batch"]["swap"]
     # a weight whose two gradients are nearly equal divides by their rounding. So the official value is held
-    # against exact arithmetic, which is the same on every processor, and float32 by what its noise allows: the
-    # second network's score moves by 1.4e-4 from one processor to another, and by 2.4e-3 without oneDNN (the
-    # first's by 4.8e-5)
+    # against exact arithmetic, which is the same on every processor, and float32 by what its noise allows:
+    # the second network's score moves by 1.4e-4 from one processor to another, and by 2.4e-3 without oneDNN
+    # (the first's by 4.8e-5)
     found = PROXIES.get("zico").score(network, both)
     exact = PROXIES.get("zico").score(network.double(), both._replace(inputs=both.inputs.double()))
     assert exact == pytest.approx(case["measures"]["zico"], rel=1e-4)
