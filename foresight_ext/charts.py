@@ -8,8 +8,9 @@ if TYPE_CHECKING:  # slow to import
 
 _SIZE = 8.0  # of text, in points
 _LETTER = 0.602 * _SIZE / 72  # how wide a letter of drawing's font is, in inches
-_CELL = 0.36  # side of a cell of a heat map, in inches
+_CELL, _SMALL_CELL = 0.36, 0.14  # sides of a heat map's cells with and without numbers, in inches
 _LINE = 0.17  # height of a line of text, in inches
+_MOST_NUMBERS = 1600  # in a heat map; those of more cells are too small to read
 
 # Okabe and Ito's colours that are told apart by people who see fewer (without the yellow, faint on white)
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -18,21 +19,28 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def heat_map(
-    title: str, names: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float]]
+    title: str, names: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]]
 ) -> "Figure":
-    """Correlations, a row for each of `names`, as numbers on colours from blue (-1) over white to red (1)."""
+    """Correlations, a row for each of `names`, as numbers on colours from blue (-1) over white to red (1).
+
+    None leaves a cell empty. Above 1,600 cells there are colours alone.
+    """
     from matplotlib.figure import Figure
 
+    told = values if len(names) * len(columns) <= _MOST_NUMBERS else []
+    cell = _CELL if told else _SMALL_CELL
+    across, down = cell * len(columns), cell * len(names)
     left, top = _LETTER * max(map(len, names)) + 0.15, _LETTER * max(map(len, columns)) + 0.45
-    width, height = left + _CELL * len(columns) + 0.15, top + _CELL * len(names) + 0.15
+    width, height = left + across + 0.15, top + down + 0.15
     width = max(width, _LETTER * 1.25 * len(title) + 0.3)
     figure = Figure(figsize=(width, height), facecolor="white")
-    axes = figure.add_axes(
-        (left / width, 0.15 / height, _CELL * len(columns) / width, _CELL * len(names) / height)
-    )
-    axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
-    for row, line in enumerate(values):
+    axes = figure.add_axes((left / width, 0.15 / height, across / width, down / height))
+    filled = [[float("nan") if value is None else value for value in line] for line in values]
+    axes.imshow(filled, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    for row, line in enumerate(told):
         for column, value in enumerate(line):
+            if value is None:
+                continue
             ink = "white" if abs(value) > 0.7 else "black"
             text = f"{value:.2f}".replace("0.", ".", 1)
             axes.text(column, row, text, ha="center", va="center", color=ink, size=0.8 * _SIZE)

@@ -25,6 +25,15 @@ def test_a_heat_map_tells_every_number(tmp_path):
     assert path.read_bytes() == first
 
 
+def test_a_heat_map_leaves_out_what_is_not_known_and_numbers_too_small_to_read(tmp_path):
+    path = tmp_path / "map.svg"
+    save_figure(lambda: heat_map("A", ["one"], ["left", "right"], [[None, 0.5]]), path)
+    assert sorted(texts(path)) == [".50", "A", "left", "one", "right"]
+    names = [f"name {number}" for number in range(41)]
+    save_figure(lambda: heat_map("A", names, names, [[0.5] * 41] * 41), path)
+    assert sorted(texts(path)) == sorted(["A", *names, *names])
+
+
 def test_lines_keep_their_looks_in_every_panel():
     names = [f"proxy{number}" for number in range(20)]
     panels = {

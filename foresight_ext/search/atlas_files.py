@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from foresight_ext.charts import heat_map, line_panels
@@ -11,9 +12,10 @@ from foresight_ext.search.atlas_report import TITLES, Method, Reference, content
 from foresight_ext.supernets.supernet import Choice
 from foresight_ext.tables import Row, csv_text, markdown
 
-# all tables for people, and for programs; every score; correlations; the names of matrix and chart
+# all tables for people, and for programs; every score; correlations; the names of the charts
 REPORT, TABLES, SCORES, CORRELATIONS = "op_scores.md", "op_scores.json", "op_scores.csv", "correlations.csv"
-MATRIX, DECISIONS = "matrix", "decisions"
+MATRIX, PROXIES, DECISIONS = "matrix", "proxies", "decisions"
+_MOST_LINES = 8  # in a panel: more can't be told apart
 
 
 def write_report(
@@ -40,14 +42,30 @@ def _draw(folder: Path, suffix: str, content: dict[str, Any]) -> None:
     if not content["worth"]:
         return
     against = next(iter(content["worth"]))
-    panels: dict[str, dict[str, list[float]]] = {}
+    lines: dict[str, dict[str, list[float]]] = {kind: {} for kind in TITLES}
     for one in content["methods"].values():
-        line = [decision["spearman"][against] for decision in one["decisions"]]
-        panels.setdefault(f"{TITLES[one['kind']]} scores", {})[one["proxy"]] = line
-    title = f"Scores of undecided edges against {against}, while discretising"
+        told = [decision["spearman"][against] for decision in one["decisions"]]
+        lines[one["kind"]][one["proxy"]] = told
+    names = sorted(lines["removal"], key=lambda name: -fmean(lines["removal"][name]))
+    places = [
+        (kind, number) for kind, some in lines.items() for number in range(max(map(len, some.values())))
+    ]
+    columns = [f"{TITLES[kind]} {number}" for kind, number in places]
+    values = [[dict(enumerate(lines[kind][name])).get(number) for kind, number in places] for name in names]
+    title = f"Scores of undecided edges against {against}"
+    save_figure(
+        lambda: heat_map(f"{title}, by decisions taken", names, columns, values),
+        folder / f"{PROXIES}.{suffix}",
+    )
+    shown = f", the best {_MOST_LINES} by removal" if len(names) > _MOST_LINES else ""
+    panels = {
+        f"{TITLES[kind]} scores": {name: some[name] for name in names[:_MOST_LINES]}
+        for kind, some in lines.items()
+    }
     y_label = "Spearman, mean over edges and seeds"
     save_figure(
-        lambda: line_panels(title, "decisions taken", y_label, panels), folder / f"{DECISIONS}.{suffix}"
+        lambda: line_panels(f"{title}, while discretising{shown}", "decisions taken", y_label, panels),
+        folder / f"{DECISIONS}.{suffix}",
     )
 
 

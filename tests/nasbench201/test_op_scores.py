@@ -20,7 +20,7 @@ from tests.running import TINY_NASBENCH201, read, stopped_after
 
 NAME = "nas-bench-201-op-scores/op_scores-digits"
 FILES = ("op_scores.md", "op_scores.json", "op_scores.csv", "correlations.csv", "matrix.csv")
-CHARTS = ("matrix.svg", "matrix.png", "decisions.svg", "decisions.png")
+CHARTS = [f"{name}.{suffix}" for name in ("matrix", "proxies", "decisions") for suffix in ("svg", "png")]
 
 
 def done(out, *arguments):
