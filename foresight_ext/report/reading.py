@@ -16,6 +16,8 @@ from foresight_ext.runs.folder import CHOICES
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.results import BEST, POOL, RESULT, SUMMARY, TRAINING, read_own, read_result
 
+# journals of scores, which may always grow, and what they hold
+SCORES = {"scores": "scores of networks", "op_scores": "scores of operations"}
 _LARGE = 150_000  # bytes of a picture: the page stays below a megabyte
 _REMEDY = "no report can be made of it; the run's own command says what to do"
 
@@ -127,6 +129,11 @@ def read_run(path: Path) -> Run:
         done = f"{len(training.epochs)} of {training.settings.get('epochs')} epochs"
         seconds = sum(entry["seconds"] for entry in training.epochs)
         stages.append(Stage("training", done, training.result is not None, seconds))
+    for name, title in SCORES.items():
+        journal = _journal(path, name)
+        if journal.entries:
+            done = f"{len(journal.entries)} entries of {name}.jsonl"
+            stages.append(Stage(title, done, True, journal.seconds))
     return Run(
         path,
         config["settings"],

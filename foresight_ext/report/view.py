@@ -7,7 +7,7 @@ from typing import Any
 
 from foresight_ext.report.heatmap import HeatMap, heat_map
 from foresight_ext.report.networks import networks
-from foresight_ext.report.reading import Run, Training
+from foresight_ext.report.reading import SCORES, Run, Training
 from foresight_ext.search import BENCHMARKS
 
 
@@ -31,6 +31,7 @@ def view(run: Run, label: str, squares: int) -> dict[str, Any]:
         "state": _state(run),
         "finished": all(stage.finished for stage in run.stages),
         "stages": run.stages,
+        "timed": bool(run.stages) or not run.tables,  # tables of several runs took no time of their own
         "seconds": sum(stage.seconds for stage in run.stages),
         "best": run.best or run.settings.get("genotype"),
         "sizes": {name: f"{size:,.0f}" for name, size in run.summary.sizes.items()},
@@ -64,8 +65,8 @@ def _state(run: Run) -> str:
     """How far a run is. Which stages were asked for is not known: those that were begun are told."""
     if left := [f"{stage.name}, {stage.done}" for stage in run.stages if not stage.finished]:
         return f"unfinished: {'; '.join(left)}"
-    if run.stages:
-        return f"finished: {', '.join(stage.name for stage in run.stages)}"
+    if ended := [stage.name for stage in run.stages if stage.name not in SCORES.values()]:
+        return f"finished: {', '.join(ended)}"
     if run.tables:
         return "what was computed so far"
     return "finished" if run.best is not None else "nothing was computed so far"

@@ -89,17 +89,21 @@ def test_commands_end_with_a_report(tmp_path):
     known, rows = tmp_path / "made.csv", enumerate(sampled(0, SPACE_SIZE))
     benchmark(known, [f"{one},{number / 200},{number / 300},{number / 400}" for number, one in rows])
     given = [*TINY_NASBENCH201, f"--out={tmp_path}", "--metrics=params", f"--benchmark={known}"]
-    for command, asked, folder, words in (
-        (score_archs, "--sample=3", "nas-bench-201-scores/scores", "Scores and accuracies of 3 networks"),
-        (op_scores, "--seeds=0", "nas-bench-201-op-scores/op_scores", "All edges at once"),
+    for command, asked, name, words in (
+        (score_archs, "--sample=3", "scores", "Scores and accuracies of 3 networks"),
+        (op_scores, "--seeds=0", "op_scores", "All edges at once"),
     ):
         told = done(command.main, *given, asked)[-2:]
-        [path] = tmp_path.glob(f"{folder}*")
+        [path] = tmp_path.glob(f"nas-bench-201-{name.replace('_', '-')}/{name}*")
         assert told == [f"report: {path / 'report.html'}", f"run: {path}"]
         page = Page((path / "report.html").read_text())
         assert words in page.words
         assert any(row[0].startswith("params") for row in page.rows)
         assert ["batch size", "8"] in page.rows
+        assert "what was computed so far" in page.words
+        seconds = [json.loads(line)["seconds"] for line in (path / f"{name}.jsonl").read_text().splitlines()]
+        [took] = [row for row in page.rows if row[0].startswith("scores of")]
+        assert took[1:3] == [f"{len(seconds)} entries of {name}.jsonl", f"{sum(seconds):.1f}"]
     # the charts of the last one, and its larger pictures as pixels
     text = (path / "report.html").read_text()
     assert 'alt="Chart of the matrix: its numbers are in matrix.csv"' in text
