@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from foresight_ext.charts import heat_map, line_panels
@@ -46,7 +45,7 @@ def _draw(folder: Path, suffix: str, content: dict[str, Any]) -> None:
     for one in content["methods"].values():
         told = [decision["spearman"][against] for decision in one["decisions"]]
         lines[one["kind"]][one["proxy"]] = told
-    names = sorted(lines["removal"], key=lambda name: -fmean(lines["removal"][name]))
+    names = sorted(lines["removal"], key=lambda name: -lines["removal"][name][0])
     places = [
         (kind, number) for kind, some in lines.items() for number in range(max(map(len, some.values())))
     ]

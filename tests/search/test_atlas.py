@@ -9,6 +9,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.combination import Combination
 from foresight_ext.runs.journal import Journal
+from foresight_ext.search import atlas_files
 from foresight_ext.search.atlas import Atlas, Scored, entry_of, steps
 from foresight_ext.search.atlas_scoring import state_scores
 from foresight_ext.supernets.supernet import Choice
@@ -112,3 +113,32 @@ def test_a_journal_that_makes_no_sense_is_told(tmp_path, line):
     path.write_text(line + "\n")
     with pytest.raises(UserError, match="op.jsonl is damaged in line 1"):
         Atlas(Journal(path), CHOICES)
+
+
+def test_charts_have_the_best_proxy_first_and_gaps_where_nothing_is_known(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(atlas_files, "save_figure", lambda make, path: make())
+    for name in ("heat_map", "line_panels"):
+        monkeypatch.setattr(atlas_files, name, lambda title, *rest: drawn.update({title: rest}))
+    lines = {f"proxy{number}": [number / 10, 0.5][: 1 + number % 2] for number in range(10)}
+    content = {
+        "worth": {"best-acc": {}},
+        "matrix": {"names": ["best-acc"], "spearman": [[1.0]]},
+        "methods": {
+            f"{name} {kind}": {
+                "proxy": name,
+                "kind": kind,
+                "decisions": [{"spearman": {"best-acc": sign * one}} for one in line],
+            }
+            for name, line in lines.items()
+            for kind, sign in (("removal", 1), ("one_hot", -1))
+        },
+    }
+    atlas_files._draw(tmp_path, "svg", content)
+    _, (names, columns, values), (_, _, panels) = drawn.values()
+    assert names == [f"proxy{number}" for number in range(9, -1, -1)]
+    assert columns == ["removal 0", "removal 1", "one-hot 0", "one-hot 1"]
+    assert values[:2] == [[0.9, 0.5, -0.9, -0.5], [0.8, None, -0.8, None]]
+    assert list(panels) == ["removal scores", "one-hot scores"]
+    assert all(list(panel) == names[:8] for panel in panels.values())  # more lines can't be told apart
+    assert panels["one-hot scores"]["proxy8"] == [-0.8]
