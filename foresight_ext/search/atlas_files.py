@@ -46,11 +46,10 @@ def _draw(folder: Path, suffix: str, content: dict[str, Any]) -> None:
         told = [decision["spearman"][against] for decision in one["decisions"]]
         lines[one["kind"]][one["proxy"]] = told
     names = sorted(lines["removal"], key=lambda name: -lines["removal"][name][0])
-    places = [
-        (kind, number) for kind, some in lines.items() for number in range(max(map(len, some.values())))
-    ]
-    columns = [f"{TITLES[kind]} {number}" for kind, number in places]
-    values = [[dict(enumerate(lines[kind][name])).get(number) for kind, number in places] for name in names]
+    longest = max(len(line) for some in lines.values() for line in some.values())
+    columns = [f"{title} {number}" for title in TITLES.values() for number in range(longest)]
+    rows = [[some[name] for some in lines.values()] for name in names]
+    values = [[one for line in row for one in (*line, *[None] * (longest - len(line)))] for row in rows]
     title = f"Scores of undecided edges against {against}"
     save_figure(
         lambda: heat_map(f"{title}, by decisions taken", names, columns, values),

@@ -29,12 +29,13 @@ class Stage:
 
 
 class Clock:
-    """Seconds since the last lap."""
+    """A stop watch: each lap's seconds, the first since it was made."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def lap(self) -> float:
+        """Seconds since the lap before, as journals keep them."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         return round(seconds, 4)

@@ -23,7 +23,7 @@ def validate_pool(stage: Stage, pool: list[str], done: dict[str, list[Row]]) -> 
     """The winner, and the summed scores of each distinct genotype.
 
     `done` has the rows of each distinct genotype that the run's journal holds; what is missing is computed,
-    and kept there. UserError for what can't be scored.
+    and added to both. UserError for what can't be scored.
     """
     settings, folder, proxy = stage.settings, stage.folder, stage.proxy
     parts = tuple(part.name for part in proxy.parts)

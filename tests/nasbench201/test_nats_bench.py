@@ -15,7 +15,7 @@ from foresight_ext.errors import UserError
 from nasbench201 import authors_files, benchmark
 from nasbench201.benchmark import Benchmark, find_benchmark, main
 from nasbench201.lean_pickle import LeanUnpickler, stand_in
-from tests.nasbench201.test_benchmark import (
+from tests.nasbench201.authors_format import (
     CONV,
     RUNS,
     SKIP,
