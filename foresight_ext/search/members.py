@@ -1,6 +1,5 @@
 """Pool members in several processes: each keeps the decisions of its member in a journal of its own."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from foresight_ext.search.limits import Limits, measurable, measured_of
 from foresight_ext.search.orders import Decision, Order, Pruning
 from foresight_ext.search.pool import MemberDraws, PoolSearch
 from foresight_ext.search.space import Space
+from foresight_ext.search.stage import Clock
 from foresight_ext.supernets.supernet import Supernet
 
 FOLDER = "members"
@@ -99,15 +99,12 @@ class MemberWork:
             number, done = task
             while len(drawn) <= number:
                 drawn.append(search.draw())
-            seen.member, last = number, time.monotonic()
+            seen.member, clock = number, Clock()
             with member_journal(self.run, number) as journal:
 
                 def keep(decision: Decision | Pruning) -> None:
-                    nonlocal last
-                    now = time.monotonic()
                     entry = {"member": number, **written(decision, search.supernet)}
-                    journal.append({**entry, "seconds": round(now - last, 4)})
-                    last = now
+                    journal.append({**entry, "seconds": clock.lap()})
 
                 before = [*done, *(one for one, _ in _beyond(journal, search.supernet, done))]
                 genotype, _ = search.discretise(drawn[number], before, keep)
