@@ -23,7 +23,7 @@ fi
 step ruff "$PYTHON_BIN" -m ruff check .
 step shellcheck "$(dirname "$PYTHON_BIN")/shellcheck" --external-sources "${scripts[@]}"
 step mypy "$PYTHON_BIN" -m mypy foresight_ext nasbench201 sota
-(($#)) || echo "All tests take about ten minutes on two cores."
+(($#)) || echo "All tests take a quarter of an hour on two cores, more on slow ones."
 # a process a core, each on one thread: many small tests gain nothing from several. Each process holds
 # PyTorch, so no more than a few.
 step pytest env OMP_NUM_THREADS=1 "$PYTHON_BIN" -m pytest -n logical --maxprocesses 4 --dist worksteal "$@"
