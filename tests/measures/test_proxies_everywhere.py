@@ -38,10 +38,10 @@ def fewer_tensors(monkeypatch):
 
 
 class Small:
-    """Two edges and a node of each group are undecided; the other edges keep what costs least.
+    """Two edges of the first group, one of each other and a node of each are undecided.
 
-    Where there are nodes, edges that end elsewhere are dropped. All minibatches are the same four images, in
-    double precision.
+    The other edges keep what costs least. Where there are nodes, edges that end elsewhere are dropped. All
+    minibatches are the same four images, in double precision.
     """
 
     def __init__(self, space):
@@ -56,7 +56,8 @@ class Small:
         side = SIDES.get(space.name, 8)
         inputs = torch.randn(4, 3, side, side, generator=draw, dtype=torch.float64)
         self.batch = Batch(inputs, torch.arange(4) // 2, 5)  # two of a class: a proxy may compare them
-        self.choices, self.nodes = _first(self.supernet.choices, 2), _first(self.supernet.nodes, 1)
+        self.choices = sorted({*_first(self.supernet.choices), *range(2)})
+        self.nodes = _first(self.supernet.nodes)
         ending = {choice for node in self.nodes for choice in self.supernet.nodes[node].choices}
         self._kept = {}  # by edges that are decided already; None: dropped
         for index in range(len(self.supernet.choices)):
@@ -98,12 +99,12 @@ class Small:
         return discretise(self.supernet, proxy, [self.batch], plan, mixing=self.mixing)
 
 
-def _first(items, count):
-    """The indices of the first items of each group."""
+def _first(items):
+    """The index of the first item of each group."""
     groups = {}
     for index, item in enumerate(items):
-        groups.setdefault(item.group, []).append(index)
-    return [index for group in groups.values() for index in group[:count]]
+        groups.setdefault(item.group, index)
+    return [*groups.values()]
 
 
 class Recorded(Proxy):
