@@ -1,11 +1,12 @@
 """Goes on from a published DARTS architecture where a pool member of a search has just missed it.
 
-python -m tests.benchmarks.published_pools RUN --go_on MEMBER=NAME [--go_on ...] [--data DIR] [--threads N]
-[--out DIR], from the project's root. RUN is the run folder of a search of reproduce_darts.sh. The official
-code builds each member's network before it searches the next one, from the same random stream: where a
-member differs in one operation all later ones do. Here MEMBER is taken to have come out as NAME, and
-those after it are discretised again. Printed is in how many of the 16 places each agrees with the closest
-published architecture of its seed, as it was searched and now. Decisions are kept in --out (RUN/go_on).
+python -m tests.benchmarks.published_pools RUN --go_on MEMBER=NAME [--go_on ...] [--pool_size N] [--data DIR]
+[--threads N] [--out DIR], from the project's root. RUN is the run folder of a search of reproduce_darts.sh.
+The official code builds each member's network before it searches the next one, from the same random stream:
+where a member differs in one operation all later ones do. Here MEMBER is taken to have come out as NAME, and
+those after it are discretised again, up to the run's last or --pool_size. Printed is in how many of the 16
+places each agrees with the closest published architecture of its seed, as it was searched and now. Decisions
+are kept in --out (RUN/go_on).
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from foresight_ext.commands.parser import Parser, console_log, entry_point, user_path, whole_number
@@ -38,21 +40,22 @@ Decisions = list[Decision | Pruning]
 def go_on(
     search: PoolSearch,
     pool: Sequence[str],
+    size: int,
     given: Mapping[int, str],
     done: Mapping[int, Decisions],
     report: Callable[[int, Decision | Pruning], None],
 ) -> list[str]:
-    """A pool with some of its members `given`: those before the first are as they were, the others searched.
+    """A pool of a size with some of its members `given`: those before the first are as they were in `pool`.
 
-    Decisions in `done` are taken over; `report` gets each new one.
+    The others are searched. Decisions in `done` are taken over; `report` gets each new one.
     """
     found: list[str] = []
-    for member, before in enumerate(pool):
+    for member in range(size):
         draws = search.draw(found[-1] if found else None)
         if member in given:
             found.append(given[member])
         elif member < min(given):
-            found.append(before)
+            found.append(pool[member])
         else:
             genotype, _ = search.discretise(draws, done.get(member, ()), partial(report, member))
             found.append(genotype)
@@ -64,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("tests.benchmarks.published_pools", __doc__.splitlines()[0])
     parser.add_argument("run", type=user_path, help="the run folder of a search")
     parser.add_argument("--go_on", type=_pair, action="append", required=True, metavar="MEMBER=NAME")
+    parser.option("--pool_size", type=whole_number(1), default=None, help="none means the run's")
     parser.option("--data", type=user_path, default=None, metavar="DIR", help="none means the run's")
     parser.option("--threads", type=whole_number(1), default=2, help="CPU threads to compute with")
     parser.option("--out", type=user_path, default=None, metavar="DIR", help="none means RUN/go_on")
@@ -78,8 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = [one for one in published() if (one.space, one.seed, one.order) == (space.name, seed, "random")]
     # people count the members from 1, as the table of reproduce_darts.sh does
     given = {member - 1: _genotype(name, known) for member, name in options.go_on}
-    if not 0 <= min(given) <= max(given) < len(pool):
-        raise UserError(f"--go_on: the pool's members are 1 to {len(pool)}")
+    if not 0 <= min(given) <= len(pool):
+        raise UserError(f"--go_on: the first member must be 1 to {len(pool) + 1}: the pool has {len(pool)}")
+    size = options.pool_size or len(pool)
+    if size <= max(given):
+        raise UserError(f"--go_on: member {max(given) + 1} of {size}: --pool_size may ask for more")
     folder = options.out or options.run / "go_on"
     folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(f"{member}={name}" for member, name in sorted(options.go_on))
@@ -96,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         proxy, order = PROXIES.get("jacob"), ORDERS.get("random")  # those of all that is published
         search = PoolSearch(space, data, proxy, order, seed, settings["batch_size"], device)
         supernet = search.supernet
-        left = sum(member not in given for member in range(min(given), len(pool)))
+        left = sum(member not in given for member in range(min(given), size))
         steps = left * (len(supernet.choices) + len(supernet.nodes))
         with Progress("decisions", steps, len(journal.entries)) as progress:
 
@@ -104,8 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 journal.append({"member": member, **written(decision, supernet), "seconds": 0.0})
                 progress.step(told(decision, supernet))
 
-            found = go_on(search, pool, given, read_decisions(journal, supernet), keep)
-    print(markdown([_row(*one, given, known) for one in enumerate(zip(pool, found))]))
+            found = go_on(search, pool, size, given, read_decisions(journal, supernet), keep)
+    print(markdown([_row(*one, given, known) for one in enumerate(zip_longest(pool[:size], found))]))
     return 0
 
 
@@ -125,7 +132,7 @@ def _genotype(name: str, known: Sequence[Published]) -> str:
 
 
 def _row(
-    member: int, both: tuple[str, str], given: Mapping[int, str], known: Sequence[Published]
+    member: int, both: tuple[str | None, str], given: Mapping[int, str], known: Sequence[Published]
 ) -> dict[str, str]:
     def closest(genotype: str) -> str:
         parsed = parse_genotype(genotype)
@@ -134,9 +141,13 @@ def _row(
         names = ", ".join(f"`{name}`" for name, number in agree.items() if number == most)
         return f"{'**16**' if most == PLACES else most}: {names}"
 
-    searched, gone_on = map(closest, both)
-    now = "given" if member in given else "as it was" if member < min(given) else gone_on
-    return {"member": str(member + 1), "searched": searched, "gone on": now}
+    searched, gone_on = both
+    now = "given" if member in given else "as it was" if member < min(given) else closest(gone_on)
+    return {
+        "member": str(member + 1),
+        "searched": "" if searched is None else closest(searched),
+        "gone on": now,
+    }
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def pool_search():
 
 def test_what_was_found_goes_on_as_it_did(found):
     new = []
-    pool = go_on(pool_search(), found.pool, {0: found.pool[0]}, {}, lambda *one: new.append(one))
+    pool = go_on(pool_search(), found.pool, 3, {0: found.pool[0]}, {}, lambda *one: new.append(one))
     assert pool == found.pool
     assert {member for member, _ in new} == {1, 2}
 
@@ -45,7 +45,7 @@ def test_another_goes_on_by_its_own_stream(found):
     other = found.pool[2].replace("sep_conv_3x3", "skip_connect")
     assert other != found.pool[2]
     new = []
-    pool = go_on(pool_search(), found.pool, {1: other}, {}, lambda *one: new.append(one))
+    pool = go_on(pool_search(), found.pool, 3, {1: other}, {}, lambda *one: new.append(one))
     assert pool[:2] == [found.pool[0], other]
     search = pool_search()
     search.draw()
@@ -54,6 +54,11 @@ def test_another_goes_on_by_its_own_stream(found):
     assert (pool[2], new) == (genotype, [(2, decision) for decision in decisions])
     before = [entry["scores"] for entry in found.entries if entry["member"] == 2]
     assert [decision.scores for decision in decisions] != before
+
+
+def test_a_pool_goes_on_beyond_its_end(found):
+    pool = go_on(pool_search(), found.pool[:1], 3, {0: found.pool[0]}, {}, lambda *one: None)
+    assert pool == found.pool
 
 
 def test_command_is_stopped_goes_on_and_prints_a_table(found, tmp_path):
@@ -71,6 +76,12 @@ def test_command_is_stopped_goes_on_and_prints_a_table(found, tmp_path):
     assert [row[2].strip(" |") for row in rows][:2] == ["as it was", "given"]
     assert "`init_pt_s3_C10_2" in rows[2][2]
 
+    code, told, error = run(main, *arguments, "--pool_size=4")
+    more = [line.split(" | ") for line in told.splitlines() if line.startswith("| ")][2:]
+    assert (code, error, more[:3]) == (0, "", rows)
+    assert more[3][:2] == ["| 4", ""]
+    assert "`init_pt_s3_C10_2" in more[3][2]
+
 
 @pytest.mark.parametrize(
     "pair, message",
@@ -80,8 +91,9 @@ def test_command_is_stopped_goes_on_and_prints_a_table(found, tmp_path):
             "0=PT",
             "--go_on: 'PT' is not published of this space and seed: choose from init_pt",
         ),
-        (f"4={NAME}", "--go_on: the pool's members are 1 to 3"),
-        (f"0={NAME}", "--go_on: the pool's members are 1 to 3"),
+        (f"5={NAME}", "--go_on: the first member must be 1 to 4: the pool has 3"),
+        (f"4={NAME}", "--go_on: member 4 of 3: --pool_size may ask for more"),
+        (f"0={NAME}", "--go_on: the first member must be 1 to 4: the pool has 3"),
     ],
 )
 def test_a_mistake_is_told(found, pair, message):
