@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from foresight_ext.errors import UserError
 from foresight_ext.functional import added, of_kind, own_state
+from foresight_ext.supernets.relus import SeesZeros
 
 # a candidate operation, or what makes one
 Candidate = nn.Module | Callable[[], nn.Module]
@@ -20,7 +21,7 @@ Candidate = nn.Module | Callable[[], nn.Module]
 _NOT_IN_NAMES = re.compile(r"[\s,=/]")
 
 
-class MixedOp(nn.Module):
+class MixedOp(SeesZeros):
     """The weighted sum of candidate operations, one of which a search keeps (Zero-Cost-PT, section 3).
 
     It stands anywhere in a network, in another's candidate too, and takes what its candidates take; they
@@ -32,8 +33,8 @@ class MixedOp(nn.Module):
         choice: the decision that this place belongs to; None means one of its own, called by the place.
             Several places of one choice are decided together; each has weights of its own.
         group: choices of several groups (cell types) are decided side by side, one of each in a step.
-        removed_see_zeros: whether candidates of weight 0 run on zeros and add nothing (on NAS-Bench-Macro
-            and NAS-Bench-201 their ReLUs count), in place of not running.
+        removed_see_zeros: whether candidates of weight 0 run on zeros and add nothing where ReLUs are
+            looked at (on NAS-Bench-Macro and NAS-Bench-201 theirs count), in place of not running.
 
     Raises:
         UserError: no candidates, a name that can't stand in a genotype, a candidate that is no module, or
@@ -77,7 +78,7 @@ class MixedOp(nn.Module):
                 term = candidate(*inputs, **named)
                 term = term if weight == 1 else weight * term
                 total = term if total is None else total + term
-            elif self.removed_see_zeros:
+            elif self.removed_see_zeros and self.watched:
                 candidate(*map(_zeros, inputs), **{name: _zeros(one) for name, one in named.items()})
         return self.nothing(inputs, named) if total is None else total
 

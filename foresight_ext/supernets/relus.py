@@ -15,6 +15,12 @@ RELUS = (nn.ReLU, nn.ReLU6)
 RELU_FUNCTIONS = (torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu, F.relu6)
 
 
+class SeesZeros(nn.Module):
+    """A module that runs some of its own on zeros, which its output needs not, while ReLUs are `watched`."""
+
+    watched = False
+
+
 @contextmanager
 def relus_seen(network: nn.Module, record: Callable[[Tensor], None]) -> Iterator[None]:
     """While the network runs, call record(x) with what each ReLU reads (B x ...), before it does.
@@ -30,8 +36,25 @@ def relus_seen(network: nn.Module, record: Callable[[Tensor], None]) -> Iterator
     def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         functions.within -= 1
 
-    with hooks(network, RELUS, enter, before=True), hooks(network, RELUS, leave), functions:
+    with (
+        _watched(network),
+        hooks(network, RELUS, enter, before=True),
+        hooks(network, RELUS, leave),
+        functions,
+    ):
         yield
+
+
+@contextmanager
+def _watched(network: nn.Module) -> Iterator[None]:
+    modules = [module for module in network.modules() if isinstance(module, SeesZeros)]
+    for module in modules:
+        module.watched = True
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.watched = False
 
 
 def has_relus(network: nn.Module, x: Tensor) -> bool:

@@ -138,6 +138,19 @@ def test_zeros_of_removed_candidates_are_counted_as_if_they_ran(size):
     assert torch.equal(found.matrix(), expected.matrix())
 
 
+@pytest.mark.parametrize("proxy", ["params", "flops"])
+def test_what_is_removed_is_not_counted_and_by_size_the_largest_wins(proxy):
+    supernet, mixing = MacroSpace(init_channels=2).begin(10)
+    batch = Batch(images(0, 1, 16), torch.zeros(1))
+    for layer in range(len(LAYERS)):
+        scores = operation_scores(PROXIES.get(proxy), supernet, mixing, [layer], batch)[layer]
+        assert scores[0] > scores[1] > scores[2]
+        mixing = decide(mixing, layer, 2)
+    network = MacroSpace(init_channels=2).build_network("2" * 8, 10)
+    [found] = PROXIES.get(proxy).score_mixings(supernet, [mixing], batch)
+    assert found == PROXIES.get(proxy).score(network, batch)
+
+
 def test_every_genotype_is_one_of_the_space():
     space = MacroSpace()
     every = ["".join(digits) for digits in itertools.islice(itertools.product("012", repeat=8), 0, None, 100)]
