@@ -16,7 +16,7 @@ RELU_FUNCTIONS = (torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu, F.
 
 
 class SeesZeros(nn.Module):
-    """A module that runs some of its own on zeros, which its output needs not, while ReLUs are `watched`."""
+    """A module that also runs, on zeros, what its output does not need, while its ReLUs are `watched`."""
 
     watched = False
 
