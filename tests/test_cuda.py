@@ -86,8 +86,8 @@ def small(name):
 def test_kernels_on_cuda(space, proxy, on_fake_cuda):
     supernet, network, mixing, batch = small(space)
     proxy = PROXIES.get(proxy)
-    [row] = operation_scores(proxy, supernet, mixing, [1], batch).values()
-    assert len(row) == len(supernet.choices[1].candidates)
+    found = operation_scores(proxy, supernet, mixing, [1, 2], batch)
+    assert [len(row) for row in found.values()] == [len(supernet.choices[c].candidates) for c in (1, 2)]
     assert supernet(batch.inputs, remove(mixing, 1, 0)).device.type == "cuda"
     assert network.eval()(batch.inputs).device.type == "cuda"
     proxy.score(network, batch)

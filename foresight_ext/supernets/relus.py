@@ -47,7 +47,8 @@ def relus_seen(network: nn.Module, record: Callable[[Tensor], None]) -> Iterator
 
 @contextmanager
 def _watched(network: nn.Module) -> Iterator[None]:
-    modules = [module for module in network.modules() if isinstance(module, SeesZeros)]
+    """Those that somebody watches already stay watched."""
+    modules = [one for one in network.modules() if isinstance(one, SeesZeros) and not one.watched]
     for module in modules:
         module.watched = True
     try:
