@@ -143,12 +143,16 @@ def mode(network: nn.Module, training: bool, kinds: Any = nn.Module) -> Iterator
     """Training or evaluation mode for the network's modules of those kinds."""
     before = [(module, module.training) for module in network.modules() if isinstance(module, kinds)]
     try:
-        for module, _ in before:
-            module.training = training
+        _set_modes((module, training) for module, _ in before)
         yield
     finally:
-        for module, was_training in before:
-            module.training = was_training
+        _set_modes(before)
+
+
+def _set_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    for module, training in modes:
+        if module.training != training:  # setting an attribute of a module is slow, and there are thousands
+            module.training = training
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import RandomCrop
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,12 @@ class Augmentation:
 
     def draw(self, count: int) -> Tensor:
         """(count x 3, int64): top and left of the crop in the padded image, and whether to flip."""
-        padded = torch.empty(1, self.size + 2 * self.padding, self.size + 2 * self.padding)
+        places = 2 * self.padding + 1  # where a crop may start in a padded image, either way
         rows = []
         for _ in range(count):
             flip = self.flip and self.flip_first and torch.rand(1).item() < 0.5
-            top, left, _, _ = RandomCrop.get_params(padded, (self.size, self.size))
+            # without padding RandomCrop has nothing to choose, and takes nothing
+            top, left = (torch.randint(places, (1,)).item() if self.padding else 0 for _ in range(2))
             if self.flip and not self.flip_first:
                 flip = torch.rand(1).item() < 0.5
             rows.append((top, left, int(flip)))

@@ -12,7 +12,7 @@ from PIL import Image
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_text
 from foresight_ext.images.batches import digest
-from foresight_ext.images.class_folders import decoded
+from foresight_ext.images.decoding import decoded
 from foresight_ext.runs.progress import Progress
 
 _AT_ONCE = 256  # images that Ctrl-C waits for

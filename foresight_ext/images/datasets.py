@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision.datasets
 from PIL import Image
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from foresight_ext.images import DATASETS
 from foresight_ext.images.augmentation import Augmentation
 from foresight_ext.images.batches import Batch, BatchDraws, digest, seed_of
 from foresight_ext.images.checking import check_images, stats_of
-from foresight_ext.images.class_folders import class_folders, decoded
+from foresight_ext.images.decoding import decoded
 from foresight_ext.images.pickles import load_arrays
 
 _CIFAR10_MEAN = (0.49139968, 0.48215827, 0.44653124)
@@ -128,11 +127,16 @@ def _downloading(name: str, archive: str, folder: Path) -> Iterator[None]:
 
 
 def _cifar(
-    name: str, source: type[torchvision.datasets.CIFAR10], mean: Sequence[float], std: Sequence[float]
+    name: str, source: str, mean: Sequence[float], std: Sequence[float]
 ) -> Callable[[Request], ImageData]:
+    """What opens one of torchvision's data sets, by the name that it has there."""
+
     def build(request: Request) -> ImageData:
-        with _downloading(name, source.filename, request.folder):
-            data = source(str(request.folder), train=request.split == "train", download=True)
+        import torchvision.datasets  # takes as long as PyTorch itself: only where it is needed
+
+        reader = getattr(torchvision.datasets, source)
+        with _downloading(name, reader.filename, request.folder):
+            data = reader(str(request.folder), train=request.split == "train", download=True)
         return ImageData(
             name,
             len(data.classes),
@@ -148,6 +152,8 @@ def _cifar(
 
 def svhn(request: Request) -> ImageData:
     """Street view house numbers."""
+    import torchvision.datasets
+
     with _downloading("svhn", f"{request.split}_32x32.mat", request.folder):
         data = torchvision.datasets.SVHN(str(request.folder), split=request.split, download=True)
     return ImageData(
@@ -263,6 +269,8 @@ def folder(request: Request) -> ImageData:
 
     UserError names damaged ones here, before long work starts.
     """
+    from foresight_ext.images.class_folders import class_folders
+
     if request.root is None:
         raise UserError("--dataset folder needs --data DIR, with the images in DIR/train/<class>/")
     splits = ["train"] if request.split == "train" else ["test", "val"]
@@ -290,7 +298,5 @@ def folder(request: Request) -> ImageData:
     )
 
 
-cifar10 = _cifar("cifar10", torchvision.datasets.CIFAR10, _CIFAR10_MEAN, _CIFAR10_STD)
-cifar100 = _cifar(
-    "cifar100", torchvision.datasets.CIFAR100, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-)
+cifar10 = _cifar("cifar10", "CIFAR10", _CIFAR10_MEAN, _CIFAR10_STD)
+cifar100 = _cifar("cifar100", "CIFAR100", (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))

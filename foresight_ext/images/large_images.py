@@ -16,8 +16,9 @@ from torch import Tensor
 from foresight_ext.errors import UserError, reason
 from foresight_ext.files import DATA_FOLDER
 from foresight_ext.images.batches import Batch, BatchDraws, digest, seed_of
-from foresight_ext.images.class_folders import class_folders, decoded
+from foresight_ext.images.class_folders import class_folders
 from foresight_ext.images.datasets import mixed_order, normalised, ordered_by
+from foresight_ext.images.decoding import decoded
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

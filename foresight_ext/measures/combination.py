@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 from torch import nn
 
 from foresight_ext.errors import UserError
@@ -59,6 +58,8 @@ def rank(table: np.ndarray) -> np.ndarray:
 
     Source: TE-NAS (Chen et al. 2021) ranks its two proxies so. Places are dense, without gaps after ties.
     """
+    from scipy.stats import rankdata
+
     return rankdata(table, method="dense", axis=0).sum(axis=1, dtype=np.float64)
 
 
@@ -68,6 +69,8 @@ def log_rank(table: np.ndarray) -> np.ndarray:
     Source: AZ-NAS (Lee & Ham 2024): one bad place costs more than by `rank`, and two good ones cannot make
     up for it.
     """
+    from scipy.stats import rankdata
+
     places = rankdata(table, method="average", axis=0) / len(table) if len(table) else table
     # the exact sum, so that the order of the proxies makes no difference
     return np.array([math.fsum(row) for row in np.log(places)])

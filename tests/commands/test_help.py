@@ -92,3 +92,21 @@ def test_every_name_is_there(registry):
 @pytest.mark.parametrize("name", PROXIES)
 def test_a_proxy_knows_its_name(name):
     assert PROXIES.get(name).name == name
+
+
+def test_a_search_waits_for_no_library_that_it_does_not_need():
+    """Importing torchvision takes as long as PyTorch itself, and scipy.stats half of that."""
+    code = """
+import sys
+import foresight_ext.search.run
+from foresight_ext.images import DATASETS
+from foresight_ext.measures import COMBINATIONS, PROXIES
+from foresight_ext.search import SPACES
+for registry in (COMBINATIONS, DATASETS, PROXIES, SPACES):
+    for name in registry:
+        registry.get(name)
+print(*sorted({"torchvision", "scipy.stats", "sklearn", "matplotlib"} & set(sys.modules)))
+"""
+    program = [sys.executable, "-c", code]
+    done = subprocess.run(program, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
