@@ -67,14 +67,22 @@ def parts_of(kind):
 
 
 def small(name):
-    """A small supernet of a space, a network, a mixing and a minibatch."""
+    """A small supernet of a space, a network, a mixing and a minibatch.
+
+    In the mixing the first three choices and the first of each group are left. Every other one, and all of
+    the network, keep another candidate than the one before.
+    """
     space = SPACES.get(name)().smallest()
     supernet = space.build_supernet(10)
     mixing = tuple(tuple(0.5 for _ in choice.candidates) for choice in supernet.choices)
     batch = Batch(torch.randn(6, 3, 16, 16), torch.zeros(6, dtype=torch.long))
-    found = mixing  # every choice keeps another candidate than the one before, as far as there are
+    found, groups = mixing, set()
     for number, choice in enumerate(supernet.choices):
-        found = decide(found, number, number % len(choice.candidates))
+        kept = number, number % len(choice.candidates)
+        found = decide(found, *kept)
+        if choice.group in groups and number > 2:
+            mixing = decide(mixing, *kept)
+        groups.add(choice.group)
     for node in supernet.nodes:
         for choice in node.choices[node.keep :]:
             found = drop(found, choice)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,7 @@ def test_killed_and_resumed_it_ends_as_an_unkilled_run(here):
         journal = folder / "search.jsonl"
         while not (journal.exists() and journal.read_text().count("\n") >= 5):
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert len(entries(folder, "search")) < 2 * 30
     again = finished(command, here)

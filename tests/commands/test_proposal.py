@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -108,6 +109,7 @@ def test_kill_9_in_the_search_changes_nothing(uninterrupted, tmp_path):
     with subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE) as process:
         while len(journal(folder, "search")) < 10:
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert len(journal(folder, "search")) < DECISIONS
