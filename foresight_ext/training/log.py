@@ -65,9 +65,10 @@ class TrainingLog:
         self, entry: dict[str, Any], judge: str, accuracy: float, best: str, speed: float, left: float
     ) -> None:
         """An epoch's line; `accuracy` (percent) is what `judge` says of it, `left` are seconds."""
+        to_go = f", about {in_words(left)} to go" if entry["epoch"] < self.recipe.epochs else ""
         _log.info(
             "epoch %d of %d (%s): learning rate %.5f, train loss %.4f, train accuracy %.2f%%, "
-            "%s accuracy %.2f%% (best %s), %.0f images/s, %s, about %s to go",
+            "%s accuracy %.2f%% (best %s), %.0f images/s, %s%s",
             entry["epoch"],
             self.recipe.epochs,
             self.settings.protocol,
@@ -79,7 +80,7 @@ class TrainingLog:
             best,
             speed,
             in_words(entry["seconds"]),
-            in_words(left),
+            to_go,
         )
 
     def result(self, result: dict[str, Any]) -> None:
