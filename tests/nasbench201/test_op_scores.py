@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import re
+import zipfile
+from collections import Counter
 
 import pytest
 
@@ -15,7 +18,9 @@ from nasbench201.genotype import EDGE_NAMES, OPERATIONS, SPACE_SIZE
 from nasbench201.op_accuracies import operation_accuracies
 from nasbench201.op_scores import main
 from nasbench201.score_archs import sampled
+from tests import PROJECT_ROOT
 from tests import running as commands
+from tests.conftest import shared_file
 from tests.running import TINY_NASBENCH201, read, stopped_after
 
 NAME = "nas-bench-201-op-scores/op_scores-digits"
@@ -262,3 +267,28 @@ def test_a_damaged_journal_is_told(tmp_path, no_charts):
     journal = tmp_path / NAME / "op_scores.jsonl"
     journal.write_text(journal.read_text().replace('"2<-1"', '"2<-7"', 1))
     assert "op_scores.jsonl is damaged in line 1" in refused(tmp_path, "--seeds=0", "--metrics=params")
+
+
+def test_the_scores_that_lie_here_are_those_of_the_readme(tmp_path, no_charts):
+    """What was computed for the README needs no images to be told again."""
+    with zipfile.ZipFile(PROJECT_ROOT / "nasbench201/op_scores16.zip") as archive:
+        archive.extractall(tmp_path)
+    asked = ["--save=op_scores16", "--batch_size=16", "--seeds=0-3", "--metrics=jacob", "--dataset=folder"]
+    benchmark = shared_file("data/nasbench201_test_accuracy.csv")
+    told = commands.done(main, f"--out={tmp_path}", *asked, f"--benchmark={benchmark}")
+    assert told[0] == "scored before, nothing to compute: --force would start afresh"
+    with (tmp_path / "nas-bench-201-op-scores/op_scores16-folder/op_scores.csv").open() as file:
+        counted = Counter(row["proxy"] for row in csv.DictReader(file))
+    # both ways of four seeds' six decisions with five candidates for each edge that is left
+    assert len(counted) == 21
+    assert set(counted.values()) == {2 * 4 * 5 * sum(range(7))}
+    readme = (PROJECT_ROOT / "nasbench201/README.md").read_text()
+    cells = r"^\| `(\w+)` \| 4 \| (.+) \| (.+) \| (.+) \| (.+) \| .+ \|$"  # proxies of four seeds
+    shown, names = set(), set()
+    for name, removal, kept, one_hot, kept_alone in re.findall(cells, readme, re.MULTILINE):
+        names.add(name)
+        shown |= {f"{name} removal 4 {removal} {kept}", f"{name} one-hot 4 {one_hot} {kept_alone}"}
+    assert names == set(counted)
+    assert {line.replace(" /", "").replace(",", "") for line in shown} <= {
+        " ".join(line.split()).replace(",", "") for line in told
+    }
