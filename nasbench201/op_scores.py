@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
     if place.force or not path.exists():
         workers.check()
         images.open("train")  # what is wrong with it is told before a folder is made or emptied
-    with threads_set(options.threads), place.open(path, settings, why) as folder:
+    with threads_set(workers.threads), place.open(path, settings, why) as folder:
         atlas = Atlas(folder.journal("op_scores"), NASBench201Supernet.choices)
         asked = proxies, options.seeds, options.decisions
         missing = atlas.missing(*asked)

@@ -269,9 +269,9 @@ def add_workers_options(parser: Parser, cluster: bool = False) -> None:
     parser.option(
         "--processes",
         type=whole_number(1),
-        default=1,
-        help="processes that share the work, of one thread each unless --threads says more; never changes a "
-        "result",
+        default=None,
+        help="processes that share the work, of one thread each unless --threads says more, so that any "
+        "number gives the same results; none means one, which leaves its threads to PyTorch",
     )
     if not cluster:
         return
@@ -301,10 +301,13 @@ def place_of(options: argparse.Namespace) -> Place:
 
 
 def compute_of(options: argparse.Namespace) -> "Compute":
-    """Where to compute: what add_common_options asked."""
+    """Where to compute: what add_common_options asked, and add_workers_options where that was offered."""
     from foresight_ext.devices import Compute
 
-    return Compute(options.device, options.gpu, options.threads)
+    threads = options.threads
+    if threads is None and getattr(options, "processes", None) is not None:
+        threads = 1  # one process, too: PyTorch's sums are rounded otherwise by other numbers of threads
+    return Compute(options.device, options.gpu, threads)
 
 
 def workers_of(options: argparse.Namespace) -> Workers:
@@ -312,9 +315,9 @@ def workers_of(options: argparse.Namespace) -> Workers:
     kind, slurm = getattr(options, "cluster", None), getattr(options, "slurm", None)
     if slurm is not None and kind is None:
         raise UserError(f"--slurm {slurm} goes with --cluster only: add --cluster slurm")
-    cores = options.processes * (options.threads or 1)
-    cluster = None if kind is None else cluster_of(kind, slurm or "", cores)
-    return Workers(options.processes, options.threads, cluster)
+    processes, threads = options.processes or 1, compute_of(options).threads
+    cluster = None if kind is None else cluster_of(kind, slurm or "", processes * (threads or 1))
+    return Workers(processes, threads, cluster)
 
 
 def images_of(options: argparse.Namespace) -> ImageSettings:

@@ -95,7 +95,8 @@ def _with_training(
     from foresight_ext.training.run import Job, check, train
 
     path, alone = run.path / TRAINING, options.stage == "training"
-    place, settings, compute = place_of(options), train_settings_of(options), compute_of(options)
+    place, settings = place_of(options), train_settings_of(options)
+    compute = replace(compute_of(options), threads=options.threads)  # --processes share no training
     if not is_launched() and (place.force or not (path / RESULT).is_file()):
         check(spec, run.images, settings, place, compute)  # before the search, which takes long
     if settings.resume_epoch:

@@ -1,6 +1,7 @@
 """Which cluster computes, and how tasks get there, by submitit: SLURM, or this machine to try it out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,22 @@ CLUSTERS = ("slurm", "local", "debug")
 ARRAY_SIZE = 1000  # clusters often allow 1,001
 # what submitit has for every kind of cluster; all else is SLURM's
 _GENERAL = {"timeout_min": int, "mem_gb": float, "cpus_per_task": int, "gpus_per_node": int, "name": str}
-# a task of ours is one process, which starts others itself
-_NOT_OURS = ("nodes", "tasks_per_node", "ntasks_per_node")
+# what is no single value: commands of the job's script, and arguments of srun, apart at blanks
+_LISTS: dict[str, Callable[[str], list[str]]] = {
+    "setup": lambda text: [text],
+    "teardown": lambda text: [text],
+    "srun_args": shlex.split,
+}
+# how often a job may run out of time and go on in a new one; submitit's 3 would end a search of four hours
+_TIMES_OUT = 1000
+# what can't be given, and why: a task of ours is one process, which starts others itself
+_NOT_OURS = {
+    **dict.fromkeys(
+        ("nodes", "tasks_per_node", "ntasks_per_node"),
+        "a task is one process; jobs=N is their number",
+    ),
+    "additional_parameters": "what submitit has no name for goes into sbatch's environment (SBATCH_...)",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,7 @@ class Cluster:
     kind: str
     jobs: int | None = None
     array_size: int = ARRAY_SIZE
-    parameters: Mapping[str, int | float | str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """UserError if nothing can be submitted from here, or submitit knows no such parameter."""
@@ -60,7 +75,7 @@ class Cluster:
 
     def _executor(self, folder: Path) -> "submitit.AutoExecutor":
         submitit = _submitit(self.kind)
-        executor = submitit.AutoExecutor(folder, cluster=self.kind)
+        executor = submitit.AutoExecutor(folder, cluster=self.kind, slurm_max_num_timeout=_TIMES_OUT)
         named = {name if name in _GENERAL else f"slurm_{name}": one for name, one in self.parameters.items()}
         with _refusals():
             executor.update_parameters(**{"name": "zero-cost-pt", "timeout_min": 60, **named})
@@ -80,19 +95,27 @@ def cluster_of(kind: str, text: str, cores: int) -> Cluster:
         if name in given:
             raise UserError(f"--slurm: {name} comes twice in '{text}': leave one out")
         if name in _NOT_OURS:
-            raise UserError(
-                f"--slurm: {name} must be left out: a task is one process; jobs=N is their number"
-            )
+            raise UserError(f"--slurm: {name} must be left out: {_NOT_OURS[name]}")
         given[name] = _value(name, value)
+        if given[name] is False and name != "use_srun":
+            del given[name]  # that a flag is not set is what submitit starts from
     jobs, array_size = given.pop("jobs", None), given.pop("array_size", ARRAY_SIZE)
     return Cluster(kind, jobs, array_size, {"cpus_per_task": cores, **given})
 
 
-def _value(name: str, text: str) -> int | float | str:
+def _value(name: str, text: str) -> Any:
+    """What a parameter's text stands for: a number, true or false, a list where submitit takes one."""
+    if name in _LISTS:
+        try:
+            return _LISTS[name](text)
+        except ValueError as error:
+            raise UserError(f"--slurm: {name}={text}: {error}") from error
     kind = {"jobs": int, "array_size": int, **_GENERAL}.get(name)
+    if kind is None and text in ("true", "false"):
+        return text == "true"
     value: Any
     try:
-        value = kind(text) if kind is not None else int(text) if text.isdecimal() else text == "true" or text
+        value = kind(text) if kind is not None else int(text) if text.isdecimal() else text
     except ValueError:
         value = 0
     if kind in (int, float) and not 0 < value < float("inf"):
@@ -107,7 +130,7 @@ def _refusals() -> Iterator[None]:
 
     try:
         yield
-    except (NameError, ValueError) as error:
+    except (NameError, TypeError, ValueError) as error:
         raise UserError(f"--slurm: {str(error).splitlines()[0]}") from error
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"--cluster: the jobs were refused: {reason(error)}") from error

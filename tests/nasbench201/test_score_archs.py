@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from foresight_ext.commands.options import compute_of, workers_of
+from foresight_ext.devices import threads_set
 from foresight_ext.images.source import ImageSettings
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.combination import proxy_of
@@ -20,7 +22,7 @@ from foresight_ext.scoring.ranking import correlations
 from nasbench201.benchmark import BENCHMARKED, Benchmark
 from nasbench201.canonical import canonical
 from nasbench201.genotype import SPACE_SIZE
-from nasbench201.score_archs import main, sampled
+from nasbench201.score_archs import main, parse, sampled
 from nasbench201.space import NASBench201Space
 from tests import running as commands
 from tests.running import TINY_NASBENCH201, class_folders, interrupted, read, stopped_after
@@ -60,6 +62,30 @@ def no_benchmark_lies_about(tmp_path, monkeypatch):
     """What the developer has in data/ has no part in these tests."""
     monkeypatch.setattr("nasbench201.benchmark.DATA_FOLDER", tmp_path / "empty")
     (tmp_path / "empty").mkdir()
+
+
+def test_any_number_of_processes_gives_the_same_bytes(tmp_path):
+    """One, too, where PyTorch has more threads, by which sums are rounded otherwise."""
+    several = [one for one in SMALL if not one.startswith("--threads")]
+    tables = []
+    with threads_set(3):
+        for number in (1, 2):
+            asked = ["--sample=3", "--metrics=zico,grasp", "--init_channels=8", f"--processes={number}"]
+            commands.done(main, f"--out={tmp_path / str(number)}", *several, *asked)
+            tables.append((tmp_path / str(number) / NAME / "scores.csv").read_bytes())
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    "arguments, threads",
+    [([], None), (["--threads=3"], 3), (["--processes=1"], 1), (["--processes=4", "--threads=2"], 2)],
+)
+def test_processes_have_one_thread_unless_more_are_asked(arguments, threads):
+    options = parse([*arguments, "--cluster=local"])
+    assert compute_of(options).threads == threads
+    workers = workers_of(options)
+    assert workers.threads == threads
+    assert workers.cluster.parameters["cpus_per_task"] == workers.processes * (threads or 1)
 
 
 def test_a_smaller_sample_begins_a_larger_one():

@@ -218,6 +218,31 @@ def test_what_is_submitted_and_who_comes_back(tmp_path, slurm, monkeypatch):
     assert numbers(run) == list(range(10))
 
 
+def test_parameters_that_are_no_words(tmp_path, slurm, monkeypatch):
+    """What is true, false or a list; and a job may run out of time more often than submitit's three times."""
+    computing(tmp_path, slurm, monkeypatch)
+    slurm.states(j100="PENDING")
+    lists = "setup=module load python/3.11,srun_args=-v '--mem=1 G'"
+    asked = f"jobs=1,{lists},exclusive=false,stderr_to_stdout=true"
+    with pytest.raises(Left):
+        results("slurm", asked, Squares(tmp_path / "log"), tmp_path)
+    script = slurm.scripts[100]
+    assert "\n# setup\nmodule load python/3.11\n" in script
+    assert " -v '--mem=1 G' " in script
+    assert "exclusive" not in script and "--error" not in script
+    pickle = next((tmp_path / "cluster").glob("*/jobs/*_submitted.pkl"))
+    assert DelayedSubmission.load(pickle)._timeout_countdown > 100
+
+
+def test_a_script_without_srun(tmp_path, slurm, monkeypatch):
+    computing(tmp_path, slurm, monkeypatch)
+    slurm.states(j100="PENDING")
+    with pytest.raises(Left):
+        results("slurm", "jobs=1,use_srun=false,exclusive=true", Squares(tmp_path / "log"), tmp_path)
+    assert "#SBATCH --exclusive\n" in slurm.scripts[100]
+    assert "srun --unbuffered" not in slurm.scripts[100]
+
+
 def test_jobs_that_are_refused_are_told_in_one_line(tmp_path, slurm, capfd):
     slurm.write("sbatch", 'echo "sbatch: error: invalid partition specified: shrt" >&2; exit 1')
     with pytest.raises(
@@ -233,6 +258,8 @@ def test_jobs_that_are_refused_are_told_in_one_line(tmp_path, slurm, capfd):
         ("partition", "--slurm: 'partition' is no KEY=VALUE, such as partition=short"),
         ("time=5,time=6", "--slurm: time comes twice in 'time=5,time=6': leave one out"),
         ("nodes=2", "--slurm: nodes must be left out: a task is one process; jobs=N is their number"),
+        ("additional_parameters=a", "--slurm: additional_parameters must be left out: what submitit has no"),
+        ("srun_args=-v '", "--slurm: srun_args=-v ': No closing quotation"),
         ("jobs=0", "--slurm: jobs=0 must be a whole number above 0"),
         ("mem_gb=much", "--slurm: mem_gb=much must be a number above 0"),
         ("partitoin=short", "--slurm: Unknown argument 'partitoin' for executor 'slurm'"),
