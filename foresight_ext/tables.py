@@ -39,21 +39,25 @@ def latex(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def csv_text(records: Sequence[Row]) -> str:
-    """A table as CSV; the first row names the columns."""
+def csv_text(records: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """A table as CSV; the first row names the columns, unless they are given: of rows those alone."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, columns or list(records[0]), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return text.getvalue()
 
 
 def write_tables(folder: Path, name: str, rows: Sequence[Row], records: Sequence[Row]) -> list[Path]:
-    """Write name.md and name.tex of what people read, name.csv and name.json of the numbers behind it."""
+    """Write name.md and name.tex of what people read, name.csv and name.json of the numbers behind it.
+
+    Columns of lists stand in the JSON alone.
+    """
+    flat = [name for name, value in records[0].items() if not isinstance(value, list)]
     contents = {
         "md": markdown(rows),
         "tex": latex(rows),
-        "csv": csv_text(records),
+        "csv": csv_text(records, flat),
         "json": json.dumps(list(records), indent=2) + "\n",
     }
     files = [folder / f"{name}.{suffix}" for suffix in contents]

@@ -28,6 +28,8 @@ def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: 
         metavar="N[,N...]",
         help="discretisations in the search stage; of a pool smaller ones are its first members",
     )
+    name = "another name of --pool_size"
+    parser.add_argument("--pools", dest="pool_size", type=many, default=argparse.SUPPRESS, help=name)
     parser.option(
         "--validate_rounds",
         type=many,

@@ -61,8 +61,8 @@ def agreeing(genotype: Genotype, other: Genotype) -> int:
 class Parting:
     """A decision that went another way than a published architecture asks for.
 
-    `margin` is by how much the score of what was `kept` is ahead of that of what was `published`; `number`
-    is the decision's, from 1, in its pool member.
+    `margin` is by how much the score of what was `kept` is ahead of that of what was `published` (of several
+    inputs kept in its place the last's); `number` is the decision's, from 1, in its pool member.
     """
 
     number: int
@@ -95,10 +95,13 @@ def partings(entries: Sequence[dict[str, Any]], space: str, other: Genotype) -> 
             kept = [source for source in range(len(scores)) if source not in dropped]
             lost = [source for source in dropped if (cell, int(node) - 2, source) in wanted]
             wrong = [source for source in kept if (cell, int(node) - 2, source) not in wanted]
-            if lost:
-                pairs = ((scores[one] - scores[another], another, one) for one in lost for another in wrong)
-                margin, source, right = min(pairs)
-                found.append(Parting(number, entry["node"], f"input {source}", f"input {right}", abs(margin)))
+            pairs = (
+                min((scores[right] - scores[source], source, right) for source in wrong) for right in lost
+            )
+            found += [
+                Parting(number, entry["node"], f"input {source}", f"input {right}", abs(margin))
+                for margin, source, right in sorted(pairs)
+            ]
             continue
         cell, edge = entry["choice"].split()
         node, source = int(edge.partition("<-")[0]) - 2, _source(entry["choice"])
@@ -107,6 +110,56 @@ def partings(entries: Sequence[dict[str, Any]], space: str, other: Genotype) -> 
         if operation != entry["candidate"] and operation in names:
             margin = scores[names.index(operation)] - scores[names.index(entry["candidate"])]
             found.append(Parting(number, entry["choice"], entry["candidate"], operation, margin))
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A place where a pool member is not as published, and the decision that it goes back to.
+
+    `kept` and `published` are an operation and its input. Another operation goes back to its edge's decision,
+    another input to its node's. None stands where nothing was scored, as in random networks.
+    """
+
+    place: str
+    kept: str
+    published: str
+    decision: Parting | None
+
+    def as_written(self) -> dict[str, Any]:
+        """What tables hold."""
+        told = self.decision
+        return {
+            "place": self.place,
+            "kept": self.kept,
+            "published": self.published,
+            "decision": told and told.number,
+            "decided": told and f"{told.place}: {told.kept} for {told.published}",
+            "margin": told and told.margin,
+        }
+
+
+def places(
+    entries: Sequence[dict[str, Any]], space: str, genotype: Genotype, other: Genotype
+) -> list[Difference]:
+    """Where a pool member, whose decisions stand in search.jsonl, is not as an architecture is."""
+    decisions: dict[str, list[Parting]] = {}
+    for parting in partings(entries, space, other):
+        decisions.setdefault(parting.place, []).append(parting)
+    found = []
+    for cell in CELL_TYPES:
+        for number, pair in enumerate(zip(getattr(genotype, cell), getattr(other, cell))):
+            (kept, source), (wanted, right) = pair
+            if (kept, source) == (wanted, right):
+                continue
+            node = f"{cell} {number // 2 + 2}"
+            told = decisions.get(f"{node}<-{source}" if source == right else node, [])
+            # an input that stands elsewhere in both is there because of the other one
+            mine = [one for one in told if one.published == f"input {right}"] or told
+            where = f"{node}, {('first', 'second')[number % 2]}"
+            found.append(
+                Difference(where, f"{kept}@{source}", f"{wanted}@{right}", mine[0] if mine else None)
+            )
     return found
 
 

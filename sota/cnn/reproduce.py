@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if not __package__:  # started as a file: the project is not found from there
@@ -17,30 +18,30 @@ from foresight_ext.commands.options import compute_of, images_of, place_of, work
 from foresight_ext.commands.parser import Parser, console_log, entry_point
 from foresight_ext.commands.several import add_orders_option, add_sweep_options
 from foresight_ext.errors import UserError
+from foresight_ext.files import write_text
 from foresight_ext.report.page import renew_report
 from foresight_ext.runs.progress import in_words
 from foresight_ext.search.settings import SearchSettings
-from foresight_ext.tables import markdown, write_tables
+from foresight_ext.tables import csv_text, markdown, write_tables
 from sota.cnn.candidates import CANDIDATES
 from sota.cnn.notation import parse_genotype
-from sota.cnn.published import PLACES, Parting, Published, agreeing, partings, published
+from sota.cnn.published import PLACES, Difference, Parting, Published, agreeing, partings, places, published
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.search.sweep import Searched
 
 NAME = "published"
+FLAGS = "--seeds, --spaces, --edge_decision, --pool_size, --validate_rounds"
 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> int:
     """Search what is missing, print the table and write it; returns the exit code."""
     options = _parse(argv)
-    asked = [one for one in published() if _is_asked(one, options)]
+    every = published()
+    asked = [one for one in every if _is_asked(one, options)]
     if not asked:
-        raise UserError(
-            "no published architecture is of these --seeds, --spaces, --edge_decision, --pool_size, "
-            "--validate_rounds"
-        )
+        raise UserError(f"no published architecture is of these {FLAGS}")
 
     from foresight_ext.search.run import SearchRun
     from foresight_ext.search.sweep import swept
@@ -69,11 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             records.update({one.name: _record(one, found) for one in some})
         told = [records[one.name] for one in asked]
         rows = [_row(record) for record in told]
-        files = write_tables(folder, NAME, rows, told)
+        files = write_tables(folder, NAME, rows, told) + [_write_places(folder, told)]
         print(f"\n{markdown(rows)}")
         whole = sum(record["winner agrees"] == PLACES for record in told)
         within = sum(record["closest agrees"] == PLACES for record in told)
         print(f"{whole} of {len(told)} published architectures are winners, {within} are members of the pool")
+        if len(asked) < len(every):
+            print(f"{len(every) - len(asked)} more are not of these {FLAGS}")
         print(renew_report(folder))
         print(f"tables: {', '.join(file.name for file in files)} in {folder}")
     return 0
@@ -83,7 +86,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         "sota.cnn.reproduce", "The published architectures of the DARTS spaces, from their seeds."
     )
-    add_sweep_options(parser, batch_size=64, pool_sizes="1,5,10", rounds="1,10,100")
+    add_sweep_options(parser, batch_size=64, pool_sizes="1,5,10,2500,20000", rounds="1,10,100")
     parser.option(
         "--spaces",
         type=_spaces,
@@ -133,27 +136,57 @@ def _record(one: Published, found: "Searched") -> dict[str, Any]:
         "published parameters": size(genotype, SETTINGS[0]).parameters,
         "search seconds": round(search, 2),
         "validation seconds": round(validation, 2),
-        "winner parts": _parts(found, winning, one),
-        "closest parts": _parts(found, closest, one),
+        **_parting("winner", found, winning, one),
+        **_parting("closest", found, closest, one),
     }
 
 
-def _parts(found: "Searched", member: int, one: Published) -> list[dict[str, Any]]:
+def _parting(what: str, found: "Searched", member: int, one: Published) -> dict[str, Any]:
+    """A pool member's decisions that went another way, in their order, and the places that differ."""
     entries = [entry for entry in found.entries if entry["member"] == member]
-    return [asdict(parting) for parting in partings(entries, one.space, one.genotype)]
+    genotype = parse_genotype(found.pool[member])
+    parts = partings(entries, one.space, one.genotype)
+    differing = places(entries, one.space, genotype, one.genotype)
+    return {
+        f"{what} parts": [asdict(parting) for parting in parts],
+        f"{what} places": [place.as_written() for place in differing],
+    }
+
+
+def _write_places(folder: Path, records: Sequence[dict[str, Any]]) -> Path:
+    """A line for each place that differs: where, what was kept, and by what margin of which decision."""
+    rows = [
+        {"architecture": record["architecture"], "member": what, **place}
+        for record in records
+        for what in ("winner", "closest")
+        for place in record[f"{what} places"]
+    ]
+    columns = ["architecture", "member", *Difference("", "", "", None).as_written()]
+    file = folder / "places.csv"
+    write_text(file, csv_text(rows, columns))
+    return file
 
 
 def _row(record: dict[str, Any]) -> dict[str, str]:
-    """What people read of a record; of the closest member the decision at which it left its way."""
+    """What people read of a record.
+
+    Of the closest member the decision at which it left its way; of both the margin of every place.
+    """
 
     def agrees(number: int) -> str:
         return f"**{number}**" if number == PLACES else str(number)
+
+    def margins(what: str) -> str:
+        found = [place["margin"] for place in record[f"{what} places"]]
+        return ", ".join("?" if margin is None else f"{margin:.3g}" for margin in found)
 
     first = [Parting(**parting) for parting in record["closest parts"][:1]]
     return {
         "architecture": f"`{record['architecture']}`",
         "winner": agrees(record["winner agrees"]),
+        "its margins": margins("winner"),
         "closest": f"{agrees(record['closest agrees'])} (member {record['closest member'] + 1})",
+        "closest's margins": margins("closest"),
         "parts at (margin)": str(first[0]) if first else "",
         "parameters": f"{record['parameters'] / 1e6:.3f} M",
         "published": f"{record['published parameters'] / 1e6:.3f} M",
