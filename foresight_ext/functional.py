@@ -173,6 +173,26 @@ def hooks(network: nn.Module, kinds: Any, hook: Callable[..., Any], before: bool
             handle.remove()
 
 
+@contextmanager
+def buffers_kept(network: nn.Module) -> Iterator[None]:
+    """Put back the network's buffers that change while this is entered, such as one that counts its runs."""
+    before = [
+        (module, name, value, value._version, value.clone())
+        for module in network.modules()
+        for name, value in module._buffers.items()
+        if value is not None and not value.is_inference()  # nothing changes what inference mode has made
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for module, name, value, version, copy in before:
+                if value._version != version:
+                    value.copy_(copy)
+                if module._buffers.get(name) is not value:
+                    module._buffers[name] = value
+
+
 def gradients(
     value: Tensor, weights: list[Tensor], create_graph: bool = False, again: bool = False
 ) -> list[Tensor]:

@@ -72,6 +72,17 @@ def global_streams_kept() -> Iterator[None]:
             torch.cuda.set_rng_state_all(gpus)
 
 
+@contextmanager
+def repeated(seed: int) -> Iterator[None]:
+    """Let all global streams start from a seed, and give them back as they were.
+
+    So what a network draws while it is scored (dropout) is the same whoever scores it, and when.
+    """
+    with global_streams_kept():
+        seed_everything(seed)
+        yield
+
+
 class NoiseModule(nn.Module):
     """An operation that draws random numbers in its forward pass, by `normal`."""
 

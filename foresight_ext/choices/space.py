@@ -4,10 +4,12 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from foresight_ext.choices.genotype import Genotype, as_text, of_mixing, parse
 from foresight_ext.choices.supernet import Found, NetworkSupernet, builder, fixed, supernet_of
@@ -46,6 +48,8 @@ class NetworkSpace(Space):
         network = self.build(classes=classes) if self.takes_classes and classes else self.build()
         if not isinstance(network, nn.Module):
             raise UserError(f"build returned a {type(network).__name__}: it must return an nn.Module")
+        if any(one.is_meta for one in network.parameters()):
+            raise UserError("build returned a network on the meta device, without numbers: it must have some")
         return network
 
     @cached_property
@@ -57,8 +61,15 @@ class NetworkSpace(Space):
     def _first(self) -> tuple[Found, str]:
         """The choices of a network, and what tells it from another one with the same choices."""
         with global_streams_kept():
-            network = self.network(2)
-        found = Found.of(network)
+            network, again = self.network(2), self.network(2)
+        found, other = Found.of(network), Found.of(again)
+        if again is network:
+            raise UserError("build returned the same network twice: it must make a new one each time")
+        if (found.choices, found.nodes) != (other.choices, other.nodes):
+            raise UserError("build makes networks of other choices each time: they must be the same")
+        for name, value in chain(network.named_parameters(), network.named_buffers()):
+            if is_lazy(value):
+                raise UserError(f"'{name}' of a lazy module has no size yet: build networks of other modules")
         # an object without a text of its own is shown with its address, another one in each process
         parts = [repr(found.choices), re.sub(r" at 0x[0-9a-f]+", "", repr(network))]
         parts += [f"{name} {tuple(one.shape)}" for name, one in network.state_dict().items()]
@@ -87,6 +98,7 @@ class NetworkSpace(Space):
             except Exception as error:  # of any kind: it is the user's network
                 told = f"the network fails on images of {shape(batch.inputs)}"
                 raise UserError(f"{told}: {reason(error)}") from error
+        _ = self.found
         of_classes = batch.targets.dim() == 1 and not batch.targets.is_floating_point()
         if of_classes and logits.dim() == 2 and logits.shape[1] < images.classes:
             told = f"the network has {logits.shape[1]} logits, the images have {images.classes} classes"

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from foresight_ext.choices.fast import Form
-from foresight_ext.choices.genotype import Genotype, checked
+from foresight_ext.choices.genotype import Genotype, checked, parse
 from foresight_ext.choices.mixed import MixedNode, MixedOp, Zero
 from foresight_ext.choices.mixed import Node as KeptNode
 from foresight_ext.choices.tracing import Untraceable
@@ -115,15 +115,23 @@ def supernet_of(network: nn.Module, *, softmax: bool = True, in_place: bool = Fa
     return NetworkSupernet(network if in_place else copy.deepcopy(network), softmax)
 
 
-def fixed(build: Callable[[], nn.Module], genotype: Genotype) -> nn.Module:
+def fixed(build: Callable[[], nn.Module], genotype: Genotype | str) -> nn.Module:
     """The stand-alone network of a genotype: build() with each MixedOp replaced by its candidate.
+
+    The genotype is a mapping, or the text of one: a line or a JSON object.
 
     Nothing of the search is left in it. UserError if the genotype does not fit: a choice that is missing,
     unknown, or names another candidate.
     """
     network = builder(build)()
     found = Found.of(network)
-    kept = checked(genotype, found.choices, found.nodes)
+    if not isinstance(genotype, str | Mapping):
+        kind = type(genotype).__name__
+        raise UserError(f"the genotype is a {kind}: it must be a mapping, or the text of one")
+    if isinstance(genotype, str):
+        kept = parse(genotype, found.choices, found.nodes)
+    else:
+        kept = checked(genotype, found.choices, found.nodes)
     becomes: dict[nn.Module, nn.Module] = {}
     for choice, operations in zip(found.choices, found.operations):
         if choice.name in kept:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from html import escape
+from numbers import Integral
 from typing import Any
 
 from torch import nn
@@ -124,6 +125,8 @@ def zero_cost_pt(
         UserError: for what is asked wrongly, before any long work; for images or scores that are of no use.
     """
     metrics = (proxy,) if isinstance(proxy, str) else tuple(proxy)
+    if not metrics:
+        raise UserError("proxy: none is given: it must be the name of one, or several")
     scoring, deciding = proxy_of(metrics, combine), ORDERS.get(order)
     data, own_size = OwnImages.of(images)
     size = own_size or 64 if batch_size is None else batch_size
@@ -133,10 +136,16 @@ def zero_cost_pt(
         ("batch_size", size),
         ("threads", threads),
     ):
-        if number is not None and number < 1:
+        if number is None and name == "threads":
+            continue
+        if not isinstance(number, Integral):
+            raise UserError(f"{name}={number!r}: it must be a whole number")
+        if number < 1:
             raise UserError(f"{name}={number}: it must be 1 or more")
-    if not 0 <= seed < 2**32:
+    if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
         raise UserError(f"seed={seed}: it must be from 0 to {2**32 - 1}")
+    if not isinstance(at_most or {}, Mapping):
+        raise UserError(f"at_most={at_most!r}: it must be a mapping, such as {{'params': '60%'}}")
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device={device}: it must be auto, cpu or cuda")
     place, _ = Compute(device, threads=threads).choose()

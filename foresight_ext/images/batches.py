@@ -76,7 +76,8 @@ class Augmenting(Protocol):
 def checked_pair(images: Any, labels: Any, what: str) -> tuple[Tensor, Tensor]:
     """A minibatch's images and labels; whole numbers become int64, labels of a regression stay as they are.
 
-    UserError (`what` is what the minibatch comes from) unless these are tensors of as many entries.
+    UserError (`what` is what the minibatch comes from) unless these are tensors of as many entries, and of
+    finite numbers.
     """
     for name, given in (("images", images), ("labels", labels)):
         if not isinstance(given, Tensor):
@@ -89,6 +90,9 @@ def checked_pair(images: Any, labels: Any, what: str) -> tuple[Tensor, Tensor]:
         raise UserError(
             f"{what}: a minibatch has {len(images)} images and {len(labels)} labels: it must have as many"
         )
+    if not images.isfinite().all():
+        number = int((~images.isfinite()).flatten(1).any(dim=1).nonzero()[0]) if images.dim() > 1 else 0
+        raise UserError(f"{what}: image {number} of a minibatch holds NaN or infinite numbers: it must not")
     return images, labels if labels.is_floating_point() else labels.long()
 
 

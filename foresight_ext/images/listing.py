@@ -53,6 +53,8 @@ def listed_order(listing: Path, split: Path, files: Sequence[str]) -> list[int]:
 
 
 def _lines(listing: Path) -> list[str]:
+    if listing.exists() and not listing.is_file() and not listing.is_dir():
+        raise UserError(f"{listing} cannot be read: it is no file")  # a pipe would wait for who writes to it
     try:
         text = listing.read_bytes().decode("utf-8-sig")
     except OSError as error:

@@ -14,7 +14,7 @@ from foresight_ext.errors import UserError, reason
 from foresight_ext.functional import LAYERS, hooks, logits, only_logits, own_state
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures.layers import LayerProxy, Loss
-from foresight_ext.measures.proxy import Proxy, no_relu
+from foresight_ext.measures.proxy import Proxy, no_gradient, no_relu
 from foresight_ext.supernets.relus import relus_seen
 
 # proxies that feed images of a size of their own
@@ -138,7 +138,7 @@ class _Watch:
             where = self._named(self._cut)
             return f"{name}: a part of the network runs without gradients, the layer {where} (no_grad?)"
         if self._detached:
-            return f"{name}: the network's output has no gradient (no_grad, detach, whole numbers?)"
+            return no_gradient(self._proxy)
         return None
 
     def unseen(self) -> str | None:

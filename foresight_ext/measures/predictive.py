@@ -9,15 +9,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
 
-from foresight_ext.devices import exact_arithmetic
 from foresight_ext.errors import UserError, reason
 from foresight_ext.functional import Chosen, attention_in_parts
 from foresight_ext.images.batches import Batch, checked_pair, recycled
 from foresight_ext.measures import PROXIES
 from foresight_ext.measures.explaining import check_given, explained, weights_left_out
 from foresight_ext.measures.layers import LayerProxy, Loss, total
-from foresight_ext.measures.proxy import Proxy, network_score
+from foresight_ext.measures.proxy import Proxy, network_score, scoring
 from foresight_ext.measures.zico import ZiCo
 
 _log = logging.getLogger(__name__)
@@ -89,12 +89,17 @@ def find_measures_arrays(
     memory, or what keeps a proxy from a score: a network, minibatch, label or loss of the wrong kind.
     """
     names = DEFAULT_MEASURES if measure_names is None else measure_names
+    if isinstance(names, str):
+        raise UserError(f"measure_names: '{names}' is given: it must be a list of names")
     proxies = {name: PROXIES.get(name) for name in names}
     for name, proxy in proxies.items():
         if len(proxy.parts) > 1:
             raise UserError(f"measure_names: '{name}' compares networks: one network alone has no value")
     check_given(net_orig)
     net_orig = _unwrapped(net_orig)
+    if not (isinstance(dataload_info, Sequence) and [*map(type, dataload_info)] == [str, int, int]):
+        told = 'it must be a kind, "random" or "grasp", and two whole numbers: how many, and classes'
+        raise UserError(f"dataload_info: {dataload_info!r} is given: {told}")
     inputs, targets = _load(trainloader, *dataload_info)
     first = next(net_orig.parameters(), None)
     home = inputs.device if first is None else first.device
@@ -143,8 +148,8 @@ def _in_memory(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: 
     if isinstance(proxy, LayerProxy):
         for pieces in (1, *(n for n in range(2, count // 2 + 1) if count % n == 0)):
             try:
-                with exact_arithmetic():
-                    return proxy.arrays(network, batch, loss, pieces)
+                with scoring(network, batch):
+                    return proxy.arrays(network, batch, _checked(loss), pieces)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -155,6 +160,22 @@ def _in_memory(name: str, proxy: Proxy, network: nn.Module, batch: Batch, loss: 
         if not _out_of_memory(error):
             raise
         raise UserError(f"{name}: out of memory with {count} images: give it fewer images") from error
+
+
+def _checked(loss: Loss) -> Loss:
+    """The same loss; UserError for what it returns that has no gradient to go back by."""
+
+    def checked(outputs: Tensor, targets: Tensor) -> Tensor:
+        value: Any = loss(outputs, targets)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            kind = type(value).__name__
+            told = f"tensor of {' x '.join(map(str, value.shape))}" if isinstance(value, Tensor) else kind
+            raise UserError(f"loss_fn: it returned a {told}: it must return a tensor of one number")
+        if outputs.requires_grad and not value.requires_grad:
+            raise UserError("loss_fn: what it returned has no gradient (no_grad, detach, whole numbers?)")
+        return value
+
+    return checked
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -178,6 +199,13 @@ def _unwrapped(network: nn.Module) -> nn.Module:
 def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor, Tensor]:
     if number < 1:
         raise UserError(f"dataload_info: {number} is no number of minibatches or images: 1 or more")
+    if kind == "grasp" and classes < 1:
+        raise UserError(f"dataload_info: {classes} is no number of classes: 1 or more")
+    if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
+        raise UserError(
+            f"dataloader: a {type(loader).__name__} is given, whose items are single images: put it into a "
+            "DataLoader"
+        )
     if not (isinstance(loader, Iterable) or hasattr(loader, "__getitem__")):
         raise UserError(f"dataloader: {type(loader).__name__} is given, which holds no minibatches")
     if kind == "random":

@@ -1,13 +1,17 @@
 """What a zero-cost proxy is: a score of an untrained network on a minibatch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from foresight_ext.devices import exact_arithmetic
 from foresight_ext.errors import UserError
+from foresight_ext.functional import buffers_kept, logits, mode, own_state
 from foresight_ext.images.batches import Batch
+from foresight_ext.randomness import repeated
 from foresight_ext.supernets.relus import has_relus
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
@@ -75,8 +79,33 @@ def no_relu(proxy: Proxy) -> str:
     return f"{proxy.name} looks at what ReLUs read (nn.ReLU, nn.ReLU6, F.relu): none of the network's has run"
 
 
+@contextmanager
+def scoring(network: nn.Module, batch: Batch) -> Iterator[None]:
+    """Compute exactly; what the network draws while it runs is the minibatch's, and its buffers stay."""
+    with exact_arithmetic(), repeated(batch.seed), buffers_kept(network):
+        yield
+
+
+def check_gradients(proxy: Proxy, network: nn.Module, batch: Batch) -> None:
+    """UserError if the proxy needs gradients and the network's output has none."""
+    if not proxy.needs_gradients:
+        return
+    state = own_state(network)
+    for name, parameter in network.named_parameters():
+        if parameter.is_floating_point():
+            state[name].requires_grad_()
+    with torch.enable_grad(), mode(network, False):
+        if not logits(network, state, batch.inputs[:2]).requires_grad:
+            raise UserError(no_gradient(proxy))
+
+
+def no_gradient(proxy: Proxy) -> str:
+    """What is said of a proxy whose network stops all gradients."""
+    return f"{proxy.name}: the network's output has no gradient (no_grad, detach, whole numbers?)"
+
+
 def network_score(proxy: Proxy, network: nn.Module, batch: Batch) -> float:
     """The proxy of one network as it is, computed exactly on every device."""
     check_network(proxy, network, batch)
-    with exact_arithmetic():
+    with scoring(network, batch):
         return proxy.score(network, batch)

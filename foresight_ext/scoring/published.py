@@ -55,6 +55,8 @@ class Table:
             reason = getattr(error, "strerror", None) or error
             raise fault(path, option, f"cannot be read ({reason}): it must be {naming.kind}") from error
         header = [name.strip() for name in lines[0]]
+        if twice := next((name for name in header if header.count(name) > 1), None):
+            raise fault(path, option, f"names the column '{twice}' more than once: once is allowed")
         for together in naming.columns:
             if all(name in header for name in together):
                 places = [header.index(name) for name in together]

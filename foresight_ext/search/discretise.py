@@ -125,6 +125,9 @@ def discretise(
 
     Nothing is printed or written; two calls with equal arguments return equal results.
     """
+    if not isinstance(supernet, Supernet):
+        told = "supernet_of makes one of a network with MixedOps"
+        raise UserError(f"supernet: a {type(supernet).__name__} is given: {told}")
     proxy = proxy_of([proxy]) if isinstance(proxy, str) else proxy
     order = ORDERS.get(order) if isinstance(order, str) else order
     plan = order if isinstance(order, Plan) else draw_plan(order, supernet, RandomState(seed))

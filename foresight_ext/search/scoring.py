@@ -3,9 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
-from foresight_ext.devices import exact_arithmetic
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.proxy import Proxy, check_network
+from foresight_ext.measures.proxy import Proxy, check_gradients, check_network, scoring
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet, drop, remove
 
@@ -23,11 +22,12 @@ def scores(
     everything = tuple((1.0,) * len(choice.candidates) for choice in supernet.choices)
     for part in proxy.parts:
         check_network(part, Masked(supernet, everything), batch)
+        check_gradients(part, Masked(supernet, everything), batch)
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))
     columns = []
-    with exact_arithmetic():
+    with scoring(supernet, batch):
         for part in proxy.parts:
             columns.append([part.signed(one) for one in part.score_mixings(supernet, distinct, batch)])
             of_part = dict(zip(distinct, columns[-1]))

@@ -103,6 +103,8 @@ def _spaces(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in CANDIDATES:
             raise argparse.ArgumentTypeError(f"'{name}' is no space: choose from {', '.join(CANDIDATES)}")
+        if names.count(name) > 1:
+            raise argparse.ArgumentTypeError(f"{name} comes twice in '{text}': leave one out")
     return names
 
 

@@ -1,6 +1,7 @@
 """The network that a genotype leaves: a plain one, for all that one does with such."""
 
 import copy
+import json
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from foresight_ext import MixedOp, Zero, fixed, supernet_of
+from foresight_ext.choices.genotype import as_text
 from foresight_ext.choices.mixed import Node
 from foresight_ext.errors import UserError
 from foresight_ext.supernets.supernet import Masked
@@ -115,6 +117,11 @@ def test_a_training_step(build, genotype):
     assert nn.functional.cross_entropy(network(x), labels) < loss
 
 
+def test_a_genotype_as_text():
+    for text in (as_text(SHALLOW), json.dumps(SHALLOW)):
+        assert [*fixed(Plain, text).state_dict()] == [*fixed(Plain, SHALLOW).state_dict()]
+
+
 def test_each_call_makes_weights_of_its_own():
     one, other = fixed(Plain, SHALLOW), fixed(Plain, SHALLOW)
     assert not torch.equal(one.head.weight, other.head.weight)
@@ -123,6 +130,10 @@ def test_each_call_makes_weights_of_its_own():
 def test_a_genotype_or_a_build_that_does_not_fit():
     with pytest.raises(UserError, match="the genotype lacks 'pair'"):
         fixed(Plain, {"stem": "0", "down": "conv", "out": "skip"})
+    with pytest.raises(
+        UserError, match="the genotype is a NoneType: it must be a mapping, or the text of one"
+    ):
+        fixed(Plain, None)
     with pytest.raises(UserError, match="build is a network: it must be a function that makes the network"):
         fixed(Plain(), SHALLOW)
     with pytest.raises(UserError, match="build is a str: it must be a function"):

@@ -1,13 +1,17 @@
 """A network with MixedOps as a space like the others: a run folder, a stop at any moment, drawings."""
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import nn
 
 from foresight_ext.choices.space import NetworkSpace
 from foresight_ext.devices import Compute
 from foresight_ext.images.source import ImageSettings
+from foresight_ext.parallel.workers import Workers
 from foresight_ext.runs.folder import Place
 from foresight_ext.search.run import SearchRun
 from foresight_ext.search.settings import SearchSettings
@@ -38,6 +42,40 @@ def test_a_run_that_is_stopped_goes_on_to_the_same(build, entries, tmp_path):
     again = run_of(build, tmp_path / "parts")
     assert again.run() == genotype
     assert scores_of(again) == scores_of(whole)
+
+
+class Restless(nn.Module):
+    """Draws in its forward pass, counts its runs and goes by their number."""
+
+    def __init__(self):
+        super().__init__()
+        self.plain = Plain(10)
+        self.register_buffer("runs", torch.zeros(()))
+
+    def forward(self, x):
+        self.runs += 1
+        return self.plain(nn.functional.dropout(x)) * self.runs
+
+
+@pytest.mark.parametrize("proxy", ["snip", "jacob", "near"])
+def test_what_a_network_draws_is_the_minibatchs(proxy, tmp_path):
+    """Alone, stopped and gone on, and in processes, from whatever state the caller's streams are in."""
+    settings = replace(SETTINGS, metrics=(proxy,))
+    found = []
+    for name in ("whole", "parts", "shared"):
+        torch.rand(len(found))
+        random.random()
+        run = run_of(Restless, tmp_path / name, settings=settings)
+        if name == "parts":
+            with stopped_after(5), pytest.raises(KeyboardInterrupt):
+                run.run()
+            run = run_of(Restless, tmp_path / name, settings=settings)
+        if name == "shared":
+            run.workers = Workers(processes=2)
+        run.run()
+        decisions = [json.loads(line) for line in (run.path / "search.jsonl").read_text().splitlines()]
+        found.append((scores_of(run), [one["scores"] for one in decisions]))
+    assert found[0] == found[1] == found[2]
 
 
 def test_members_whose_nested_choices_do_not_run_are_whole(tmp_path):

@@ -1,10 +1,13 @@
 """The whole method in one call: what it returns, on which images, within which limits; what it refuses."""
 
+import itertools
 import json
+import math
 import random
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,6 +25,7 @@ from tests.choices.networks import Cell, Plain, tensors
 
 SMALL = {"pool_size": 2, "validate_rounds": 2, "batch_size": 8, "device": "cpu"}
 CHOICES = supernet_of(Plain()).choices
+SAME = SimpleNamespace(network=Plain())
 
 
 class Items(Dataset):
@@ -240,6 +244,26 @@ def pairs_of(item):
     return [item] * 10
 
 
+class Detached(Plain):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+def detached():
+    return Detached()
+
+
+def changing():
+    """A function that makes networks of other candidates each time."""
+    calls = itertools.count()
+
+    def build():
+        operation = MixedOp({f"{next(calls)}": nn.Identity(), "conv": nn.Conv2d(3, 3, 1)})
+        return nn.Sequential(operation, nn.ReLU(), nn.Flatten(), nn.Linear(192, 4))
+
+    return build
+
+
 MISTAKES = {
     "a network": ({"build": Plain()}, "build is a network: it must be a function that makes the network"),
     "no network": ({"build": lambda: 3}, "build returned a int: it must return an nn.Module"),
@@ -248,6 +272,10 @@ MISTAKES = {
     "validate_rounds": ({"validate_rounds": 0}, "validate_rounds=0: it must be 1 or more"),
     "batch_size": ({"batch_size": 0}, "batch_size=0: it must be 1 or more"),
     "seed": ({"seed": -1}, "seed=-1: it must be from 0 to 4294967295"),
+    "no seed": ({"seed": None}, "seed=None: it must be from 0 to 4294967295"),
+    "half a member": ({"pool_size": 2.5}, "pool_size=2.5: it must be a whole number"),
+    "no proxy": ({"proxy": ()}, "proxy: none is given: it must be the name of one, or several"),
+    "limits as text": ({"at_most": "params=1"}, "at_most='params=1': it must be a mapping, such as {'par"),
     "proxy": ({"proxy": "snap"}, "unknown proxy 'snap': choose from"),
     "order": ({"order": "rando"}, "unknown edge order 'rando': choose from"),
     "threads": ({"threads": 0}, "threads=0: it must be 1 or more"),
@@ -282,6 +310,30 @@ MISTAKES = {
     "in place": (
         {"build": lambda: nn.Sequential(nn.Flatten(), MixedOp([nn.Identity(), nn.ReLU(inplace=True)]))},
         "'1': its candidate '1' changes its input in place, which the others read: it must not (inplace=F",
+    ),
+    "one network": (
+        {"build": lambda: SAME.network},
+        "build returned the same network twice: it must make a new one each time",
+    ),
+    "other choices": (
+        {"build": changing()},
+        "build makes networks of other choices each time: they must be the same",
+    ),
+    "lazy": (
+        {"build": lambda: nn.Sequential(MixedOp([nn.LazyConv2d(2, 1)]), nn.ReLU(), nn.Flatten())},
+        "'0.candidates.0.weight' of a lazy module has no size yet: build networks of other modules",
+    ),
+    "meta": (
+        {"build": lambda: nn.Sequential(MixedOp([nn.Conv2d(3, 2, 1, device="meta")]))},
+        "build returned a network on the meta device, without numbers: it must have some",
+    ),
+    "no gradient": (
+        {"build": detached, "proxy": "snip"},
+        "snip: the network's output has no gradient (no_grad, detach, whole numbers?)",
+    ),
+    "no numbers": (
+        {"images": (torch.full((4, 3, 8, 8), math.nan), torch.zeros(4)), "proxy": "ntk"},
+        "images: image 0 of a minibatch holds NaN or infinite numbers: it must not",
     ),
     "no ReLUs": (
         {"build": lambda: nn.Sequential(nn.Flatten(), MixedOp([nn.Linear(192, 4)]))},

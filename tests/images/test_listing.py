@@ -1,5 +1,6 @@
 """A list beside a split's folder gives the order of its images, whatever reads them; a wrong list is told."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -213,11 +214,12 @@ def test_a_file_that_is_no_list_is_told(tmp_path):
     for make, why in (
         (path.mkdir, "Is a directory"),
         (lambda: path.symlink_to("x"), "No such file or directory"),
+        (lambda: os.mkfifo(path), "it is no file"),  # nor waited for
     ):
         make()
         with pytest.raises(UserError, match=f"^{path} cannot be read: {why}$"):
             load("folder", Request(tmp_path))
-        (path.unlink if path.is_symlink() else path.rmdir)()
+        (path.rmdir if path.is_dir() else path.unlink)()
     assert "val/ are not listed" in fault_of(tmp_path, "", "val")
 
 

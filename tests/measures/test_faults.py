@@ -160,6 +160,33 @@ def test_synflow_leaves_whole_numbers_as_they_are():
     assert array.shape == (2, 3) and bool((array > 0).all())
 
 
+class Counting(nn.Module):
+    """Counts its runs, in place and by a new tensor, and goes by their number."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = plain_network()
+        self.register_buffer("runs", torch.zeros(()))
+        self.register_buffer("also", torch.zeros(()))
+
+    def forward(self, x):
+        self.runs += 1
+        self.also = self.also + 1
+        return self.network(x) * self.runs
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_buffers_come_back_and_no_score_hangs_on_the_runs_before(name):
+    torch.manual_seed(0)
+    network = Counting()
+    buffers = dict(network.named_buffers())
+    before = {key: value.clone() for key, value in buffers.items()}
+    first, second = (score(name, network, minibatch(2, 4)) for _ in range(2))
+    assert first == second
+    after = dict(network.named_buffers())
+    assert all(after[key] is value and torch.equal(value, before[key]) for key, value in buffers.items())
+
+
 # ---- what cannot be scored, in one line, and wrappers that are no trouble
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from foresight_ext import find_measures
 from foresight_ext.errors import UserError
@@ -196,6 +197,10 @@ def test_what_was_wrong_is_named(make, data, name, told):
         (pairs(images(6, 0)), "dataloader: a minibatch has no images: one or more are needed"),
         (pairs(images(6, 7)), "dataloader: a minibatch has 7 images and 8 labels: it must have as many"),
         (pairs() + pairs(images(6, 8, 8)), "dataloader: images differ in size: "),
+        (
+            pairs(torch.cat((images(6, 3), images(6, 5) / 0))),
+            "dataloader: image 3 of a minibatch holds NaN or infinite numbers: it must not",
+        ),
     ],
     ids=lambda value: value[12:40] if isinstance(value, str) else "",
 )
@@ -204,6 +209,61 @@ def test_what_was_wrong_with_the_loader_is_named(data, told):
     with pytest.raises(UserError) as error:
         find_measures(plain(), data, ("random", 2, 10), "cpu", measure_names=["snip"])
     assert str(error.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    "info, told",
+    [
+        (
+            ("random", 1),
+            'dataload_info: (\'random\', 1) is given: it must be a kind, "random" or "grasp", and',
+        ),
+        (("random", "1", 4), "dataload_info: ('random', '1', 4) is given"),
+        (None, "dataload_info: None is given"),
+        (("random", 0, 4), "dataload_info: 0 is no number of minibatches or images"),
+        (("grasp", 1, 0), "dataload_info: 0 is no number of classes"),
+    ],
+)
+def test_what_was_wrong_with_what_is_asked_of_the_loader(info, told):
+    with pytest.raises(UserError) as error:
+        find_measures(plain(), pairs(), info, "cpu", measure_names=["snip"])
+    assert str(error.value).startswith(told)
+
+
+def test_single_images_are_no_minibatches():
+    items = TensorDataset(images(6, 8), torch.zeros(8))
+    with pytest.raises(
+        UserError, match="^dataloader: a TensorDataset is given, whose items are single images"
+    ):
+        find_measures(plain(), items, ("random", 1, 10), "cpu", measure_names=["snip"])
+
+
+def test_names_are_a_list():
+    with pytest.raises(UserError, match="^measure_names: 'snip' is given: it must be a list of names"):
+        find_measures(plain(), pairs(), ("random", 1, 10), "cpu", measure_names="snip")
+
+
+@pytest.mark.parametrize(
+    "loss, told",
+    [
+        (
+            lambda outputs, targets: outputs.sum().detach(),
+            "what it returned has no gradient (no_grad, detach",
+        ),
+        (
+            lambda outputs, targets: float(outputs.detach().sum()),
+            "it returned a float: it must return a tensor of one",
+        ),
+        (
+            lambda outputs, targets: outputs.sum(dim=1),
+            "it returned a tensor of 8: it must return a tensor of",
+        ),
+    ],
+)
+def test_what_was_wrong_with_the_loss(loss, told):
+    with pytest.raises(UserError) as error:
+        find_measures(plain(), pairs(), ("random", 1, 10), "cpu", loss_fn=loss, measure_names=["snip"])
+    assert str(error.value).startswith(f"loss_fn: {told}")
 
 
 def test_images_by_class_need_one_label_each():

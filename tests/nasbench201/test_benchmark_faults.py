@@ -78,6 +78,7 @@ def test_pth_with_a_value_that_is_no_percentage(tmp_path, value):
         ("name,cifar10\nx,1\n", "lacks columns"),
         (f"arch,accuracy\n{CONV},1\n", "lacks columns"),
         ("arch,cifar10\n", "is empty"),
+        (f"arch,cifar10,cifar10\n{CONV},1,2\n", "names the column 'cifar10' more than once: once is allowed"),
         (CSV[:-4], "is damaged: row 2 has 2 cells, it must have 3"),
         (CSV + f"{POOL},1,2,3\n", "is damaged: row 3 has 4 cells, it must have 3"),
         (CSV + f"{POOL[:-3]},1,2\n", "is damaged: architecture"),

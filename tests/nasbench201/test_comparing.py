@@ -95,6 +95,7 @@ ROW = ["", SAMPLE[0], 1]
             "has no column of architectures: it must be a CSV with a column net_str,",
         ),
         ([], "has no column of architectures: it must be a CSV with a column net_str, arch or"),
+        ([["net_str", "params", "params"], ROW], "names the column 'params' more than once: once is allowed"),
         ([["net", "net_str", "snap"], ROW], "has none of the proxies params, nwot: it has net, snap"),
         ([["net", "net_str", "params"], ROW], "holds 1 of the 6 networks: two or more are needed"),
         (

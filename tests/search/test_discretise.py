@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from foresight_ext import ORDERS, Batch, Choice, Node, discretise
@@ -130,6 +131,11 @@ def test_minibatches_go_round_where_they_are_few(supernet):
 def test_proxies_with_labels_and_draws_repeat(supernet):
     for proxy in ("snip", "meco"):
         assert discretise(supernet, proxy, pairs(2)) == discretise(supernet, proxy, pairs(2))
+
+
+def test_what_is_no_supernet_is_told():
+    with pytest.raises(UserError, match="^supernet: a Linear is given: supernet_of makes one of a network"):
+        discretise(nn.Linear(1, 1), "snip", pairs(2))
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,7 @@ def test_pools_of_random_architectures_of_one_seed_have_folders_of_their_own(fou
 @pytest.mark.parametrize(
     "arguments, told",
     [
+        (["--spaces=s5,s5"], "--spaces: s5 comes twice in 's5,s5': leave one out"),
         (["--spaces=s9"], "--spaces: 's9' is no space: choose from s1, s2"),
         (
             ["--spaces=s1", "--edge_decision=sample"],
