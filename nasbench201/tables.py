@@ -45,9 +45,9 @@ class Kind:
         except csv.Error as fault:
             raise self._unreadable(path, fault) from fault
         header = [name.strip() for name in header]
-        if twice := next((name for name in header if header.count(name) > 1), None):
-            raise self.fault(path, f"names the column '{twice}' more than once: once is allowed")
         held = {name: number for number, name in enumerate(header) if wanted(name)}
+        if twice := next((name for name in ("arch", *held) if header.count(name) > 1), None):
+            raise self.fault(path, f"names the column '{twice}' more than once: once is allowed")
         if "arch" not in header or not held:
             raise self.fault(path, f"lacks columns: its first line must name {self.columns}")
         for number, row in enumerate(rows, 1):

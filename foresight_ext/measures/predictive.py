@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset
 
 from foresight_ext.errors import UserError, reason
 from foresight_ext.functional import Chosen, attention_in_parts
@@ -97,9 +97,7 @@ def find_measures_arrays(
             raise UserError(f"measure_names: '{name}' compares networks: one network alone has no value")
     check_given(net_orig)
     net_orig = _unwrapped(net_orig)
-    if not (isinstance(dataload_info, Sequence) and [*map(type, dataload_info)] == [str, int, int]):
-        told = 'it must be a kind, "random" or "grasp", and two whole numbers: how many, and classes'
-        raise UserError(f"dataload_info: {dataload_info!r} is given: {told}")
+    _check_info(dataload_info)
     inputs, targets = _load(trainloader, *dataload_info)
     first = next(net_orig.parameters(), None)
     home = inputs.device if first is None else first.device
@@ -201,11 +199,6 @@ def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor,
         raise UserError(f"dataload_info: {number} is no number of minibatches or images: 1 or more")
     if kind == "grasp" and classes < 1:
         raise UserError(f"dataload_info: {classes} is no number of classes: 1 or more")
-    if isinstance(loader, Dataset) and not isinstance(loader, IterableDataset):
-        raise UserError(
-            f"dataloader: a {type(loader).__name__} is given, whose items are single images: put it into a "
-            "DataLoader"
-        )
     if not (isinstance(loader, Iterable) or hasattr(loader, "__getitem__")):
         raise UserError(f"dataloader: {type(loader).__name__} is given, which holds no minibatches")
     if kind == "random":
@@ -216,12 +209,26 @@ def _load(loader: Loader, kind: str, number: int, classes: int) -> tuple[Tensor,
     raise UserError(f"dataload_info: unknown kind '{kind}': choose from random, grasp")
 
 
+def _check_info(info: Any) -> None:
+    """UserError unless it is what dataload_info must be."""
+    kinds = (str, Integral, Integral)
+    if not (isinstance(info, Sequence) and len(info) == 3 and all(map(isinstance, info, kinds))):
+        told = 'it must be a kind, "random" or "grasp", and two whole numbers: how many, and classes'
+        raise UserError(f"dataload_info: {info!r} is given: {told}")
+
+
 def _pair(minibatch: Any) -> tuple[Tensor, Tensor]:
     """A minibatch's images and labels; UserError if it is something else."""
     if not (isinstance(minibatch, Sequence) and len(minibatch) == 2):
         many = f" of {len(minibatch)}" if isinstance(minibatch, Sized) else ""
         kind = type(minibatch).__name__
         raise UserError(f"dataloader: a minibatch is a {kind}{many}: it must be a pair of images and labels")
+    labels = minibatch[1]
+    if isinstance(labels, int) or (isinstance(labels, Tensor) and labels.dim() == 0):
+        raise UserError(
+            "dataloader: it gives single images, each with its label, and no minibatches: a DataLoader makes "
+            "them"
+        )
     return checked_pair(minibatch[0], minibatch[1], "dataloader")
 
 

@@ -86,6 +86,16 @@ def scoring(network: nn.Module, batch: Batch) -> Iterator[None]:
         yield
 
 
+def check_labels(proxy: Proxy, batch: Batch) -> None:
+    """UserError if the proxy looks at labels and these can't be classes; shares of classes may be."""
+    labels = batch.targets
+    if not proxy.needs_labels or (labels.is_floating_point() and labels.dim() > 1):
+        return
+    if labels.is_floating_point() or int(labels.min()) < 0:
+        told = f"whole numbers from 0 on: the minibatch's are {labels.dtype}, from {labels.min().item()} on"
+        raise UserError(f"{proxy.name} needs classes as labels, {told}")
+
+
 def check_gradients(proxy: Proxy, network: nn.Module, batch: Batch) -> None:
     """UserError if the proxy needs gradients and the network's output has none."""
     if not proxy.needs_gradients:

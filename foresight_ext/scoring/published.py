@@ -55,7 +55,7 @@ class Table:
             reason = getattr(error, "strerror", None) or error
             raise fault(path, option, f"cannot be read ({reason}): it must be {naming.kind}") from error
         header = [name.strip() for name in lines[0]]
-        if twice := next((name for name in header if header.count(name) > 1), None):
+        if twice := next((name for name in header if name and header.count(name) > 1), None):
             raise fault(path, option, f"names the column '{twice}' more than once: once is allowed")
         for together in naming.columns:
             if all(name in header for name in together):

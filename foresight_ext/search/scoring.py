@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.proxy import Proxy, check_gradients, check_network, scoring
+from foresight_ext.measures.proxy import Proxy, check_gradients, check_labels, check_network, scoring
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet, drop, remove
 
@@ -22,16 +22,17 @@ def scores(
     everything = tuple((1.0,) * len(choice.candidates) for choice in supernet.choices)
     for part in proxy.parts:
         check_network(part, Masked(supernet, everything), batch)
+        check_labels(part, batch)
         check_gradients(part, Masked(supernet, everything), batch)
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))
     columns = []
-    with scoring(supernet, batch):
-        for part in proxy.parts:
+    for part in proxy.parts:
+        with scoring(supernet, batch):
             columns.append([part.signed(one) for one in part.score_mixings(supernet, distinct, batch)])
-            of_part = dict(zip(distinct, columns[-1]))
-            part.look_at(places, [of_part[mixing] for mixing in effective])
+        of_part = dict(zip(distinct, columns[-1]))
+        part.look_at(places, [of_part[mixing] for mixing in effective])
     score = dict(zip(distinct, proxy.combine(columns)))
     return [score[mixing] for mixing in effective]
 

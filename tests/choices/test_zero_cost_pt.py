@@ -331,6 +331,14 @@ MISTAKES = {
         {"build": detached, "proxy": "snip"},
         "snip: the network's output has no gradient (no_grad, detach, whole numbers?)",
     ),
+    "labels of a regression": (
+        {"images": (torch.rand(4, 3, 8, 8), torch.arange(4.0) - 2), "proxy": "snip"},
+        "snip needs classes as labels, whole numbers from 0 on: the minibatch's are torch.float32, from -",
+    ),
+    "labels below 0": (
+        {"images": (torch.rand(4, 3, 8, 8), torch.arange(4) - 2), "proxy": "zico"},
+        "zico needs classes as labels, whole numbers from 0 on: the minibatch's are torch.int64, from -",
+    ),
     "no numbers": (
         {"images": (torch.full((4, 3, 8, 8), math.nan), torch.zeros(4)), "proxy": "ntk"},
         "images: image 0 of a minibatch holds NaN or infinite numbers: it must not",

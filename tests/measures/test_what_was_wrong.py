@@ -232,9 +232,7 @@ def test_what_was_wrong_with_what_is_asked_of_the_loader(info, told):
 
 def test_single_images_are_no_minibatches():
     items = TensorDataset(images(6, 8), torch.zeros(8))
-    with pytest.raises(
-        UserError, match="^dataloader: a TensorDataset is given, whose items are single images"
-    ):
+    with pytest.raises(UserError, match="^dataloader: it gives single images, each with its label, and no"):
         find_measures(plain(), items, ("random", 1, 10), "cpu", measure_names=["snip"])
 
 
