@@ -40,6 +40,8 @@ def in_processes(start: Start, tasks: Iterable[Any], processes: int, threads: in
         return
     from joblib import Parallel, delayed, parallel_config
 
+    # one that has come to hold a supernet is replaced by a new one, as if it leaked: no result hangs on that
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
     token, pickled = _Token(os.getpid(), uuid4().hex), _pickled(start)
     with parallel_config(backend="loky", inner_max_num_threads=threads or 1), _signals_are_ours():
         pool = Parallel(n_jobs=processes, return_as="generator")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def test_closing_stops_what_still_runs(tmp_path, recwarn):
     with closing(in_processes(Squares(tmp_path / "log", seconds=0.2), range(500), 2, None)) as found:
         assert next(found) == 0
     assert len((tmp_path / "log").read_text().splitlines()) < 50
+    assert [str(one.message) for one in recwarn.list] == []
+
+
+def test_a_process_that_is_replaced_is_no_news(tmp_path, recwarn):
+    assert list(in_processes(Squares(tmp_path / "log"), [3], 2, None)) == [9]
+    warnings.warn("A worker stopped while some jobs were given to the executor. This can be", stacklevel=1)
     assert [str(one.message) for one in recwarn.list] == []
 
 
