@@ -278,11 +278,18 @@ def test_the_scores_that_lie_here_are_those_of_the_readme(tmp_path, no_charts):
     told = commands.done(main, f"--out={tmp_path}", *asked, f"--benchmark={benchmark}")
     assert told[0] == "scored before, nothing to compute: --force would start afresh"
     folder = tmp_path / "nas-bench-201-op-scores/op_scores16-folder"
+    methods = read(folder, "op_scores.json")["methods"]
+    known = {
+        name.removesuffix(" removal"): (len(one["seeds"]), one["decisions"])
+        for name, one in methods.items()
+        if name.endswith(" removal")
+    }
     with (folder / "op_scores.csv").open() as file:
         counted = Counter(row["proxy"] for row in csv.DictReader(file))
-    # both ways of four seeds' six decisions with five candidates for each edge that is left
-    assert set(counted.values()) == {2 * 4 * 5 * sum(range(7))}
-    methods = read(folder, "op_scores.json")["methods"]
+    for name, (seeds, decisions) in known.items():
+        # both ways of each seed's decisions with five candidates for each edge that is left
+        assert counted[name] == 2 * seeds * 5 * sum(6 - number for number in range(len(decisions)))
+        assert (seeds, len(decisions)) in [(4, 6), (1, 6), (1, 1)]
 
     def cells(name, kind):
         once = methods[f"{name} {kind}"]["once"]
@@ -294,12 +301,13 @@ def test_the_scores_that_lie_here_are_those_of_the_readme(tmp_path, no_charts):
         return f"{standing['rank']:,.0f}, {standing['error']:.2f}%"
 
     readme = (PROJECT_ROOT / "nasbench201/README.md").read_text()
-    shown = {name: row.split(" | ") for name, row in re.findall(r"(?m)^\| `(\w+)` \| 4 \| (.+) \|$", readme)}
+    shown = {name: row.split(" | ") for name, row in re.findall(r"(?m)^\| `(\w+)` \| (\d \| .+) \|$", readme)}
     assert shown == {
         name: [
+            str(seeds),
             *cells(name, "removal"),
             *cells(name, "one-hot"),
-            place(methods[f"{name} removal"]["decisions"][-1]),
+            place(decisions[-1]) if len(decisions) == 6 else "",
         ]
-        for name in counted
+        for name, (seeds, decisions) in known.items()
     }
