@@ -62,7 +62,7 @@ class Parting:
     """A decision that went another way than a published architecture asks for.
 
     `margin` is by how much the score of what was `kept` is ahead of that of what was `published` (of several
-    inputs kept in its place the last's); `number` is the decision's, from 1, in its pool member.
+    inputs kept in place of one, the nearest's); `number` is the decision's, from 1, in its pool member.
     """
 
     number: int
