@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foresight_ext.commands.parser import Parser, described, one_of, user_path, whole_number
 from foresight_ext.errors import UserError
@@ -264,14 +264,31 @@ def add_metrics_option(
     )
 
 
+class _Asked(argparse.Action):
+    """Stores --processes, and that it was given."""
+
+    name = "processes_asked"
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        options: argparse.Namespace,
+        value: Any,
+        name: str | None = None,
+    ) -> None:
+        options.processes = value
+        setattr(options, self.name, True)
+
+
 def add_workers_options(parser: Parser, cluster: bool = False) -> None:
     """In how many processes independent work is done; `cluster`: whether it may be done on one."""
     parser.option(
         "--processes",
+        action=_Asked,
         type=whole_number(1),
-        default=None,
+        default=1,
         help="processes that share the work, of one thread each unless --threads says more, so that any "
-        "number gives the same results; none means one, which leaves its threads to PyTorch",
+        "number gives the same results; without it one leaves its threads to PyTorch",
     )
     if not cluster:
         return
@@ -305,7 +322,7 @@ def compute_of(options: argparse.Namespace) -> "Compute":
     from foresight_ext.devices import Compute
 
     threads = options.threads
-    if threads is None and getattr(options, "processes", None) is not None:
+    if threads is None and _Asked.name in options:
         threads = 1  # one process, too: PyTorch's sums are rounded otherwise by other numbers of threads
     return Compute(options.device, options.gpu, threads)
 
@@ -315,7 +332,7 @@ def workers_of(options: argparse.Namespace) -> Workers:
     kind, slurm = getattr(options, "cluster", None), getattr(options, "slurm", None)
     if slurm is not None and kind is None:
         raise UserError(f"--slurm {slurm} goes with --cluster only: add --cluster slurm")
-    processes, threads = options.processes or 1, compute_of(options).threads
+    processes, threads = options.processes, compute_of(options).threads
     cluster = None if kind is None else cluster_of(kind, slurm or "", processes * (threads or 1))
     return Workers(processes, threads, cluster)
 
