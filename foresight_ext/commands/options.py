@@ -265,17 +265,11 @@ def add_metrics_option(
 
 
 class _Asked(argparse.Action):
-    """Stores --processes, and that it was given."""
+    """Stores --processes, and that it was given, which is no note for a run's config.json."""
 
-    name = "processes_asked"
+    name = "_processes_asked"
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        options: argparse.Namespace,
-        value: Any,
-        name: str | None = None,
-    ) -> None:
+    def __call__(self, parser: Any, options: argparse.Namespace, value: Any, name: str | None = None) -> None:
         options.processes = value
         setattr(options, self.name, True)
 
@@ -314,7 +308,8 @@ def add_workers_options(parser: Parser, cluster: bool = False) -> None:
 
 def place_of(options: argparse.Namespace) -> Place:
     """Where runs are kept: what add_common_options asked."""
-    return Place(options.out, options.save, options.force, vars(options))
+    noted = {name: value for name, value in vars(options).items() if name[0] != "_"}
+    return Place(options.out, options.save, options.force, noted)
 
 
 def compute_of(options: argparse.Namespace) -> "Compute":
