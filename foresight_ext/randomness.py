@@ -76,7 +76,7 @@ def global_streams_kept() -> Iterator[None]:
 def repeated(seed: int) -> Iterator[None]:
     """Let all global streams start from a seed, and give them back as they were.
 
-    So what a network draws while it is scored (dropout) is the same whoever scores it, and when.
+    So what is drawn from them inside, as by dropout while a network is scored, is the same each time.
     """
     with global_streams_kept():
         seed_everything(seed)

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset,
 
 from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch, BatchDraws, checked_pair, digest, seed_of
-from foresight_ext.randomness import global_streams_kept, seed_everything
+from foresight_ext.randomness import repeated
 
 _IMAGES = "images"  # as the argument is called
 
@@ -90,8 +90,7 @@ class OwnImages:
 
     def _batch(self, indices: Tensor, device: torch.device) -> Batch:
         seed = seed_of(indices)
-        with global_streams_kept():
-            seed_everything(seed)
+        with repeated(seed):
             items = [self.dataset[index] for index in indices.tolist()]
         try:
             pair = self.collate(items)

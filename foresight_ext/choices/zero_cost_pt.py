@@ -21,7 +21,7 @@ from foresight_ext.devices import Compute, threads_set
 from foresight_ext.drawing import text_drawing
 from foresight_ext.errors import UserError
 from foresight_ext.measures.combination import proxy_of
-from foresight_ext.randomness import global_streams_kept, seed_everything
+from foresight_ext.randomness import repeated
 from foresight_ext.runs.journal import json_score
 from foresight_ext.runs.progress import Progress, bars
 from foresight_ext.search.journal import written
@@ -152,8 +152,8 @@ def zero_cost_pt(
     space = NetworkSpace(build, softmax=softmax)
     if space.needs_classes and not data.classes:
         raise UserError("images: the data set does not tell its classes (`classes`), which build asks for")
-    with global_streams_kept(), threads_set(threads), bars() if progress else nullcontext():
-        seed_everything(seed)  # for what draws outside of the search's own streams, such as dropout
+    # the seed is for what draws outside of the search's own streams, such as a build that asks numpy
+    with repeated(seed), threads_set(threads), bars() if progress else nullcontext():
         space.check(data, place)
         search = PoolSearch(space, data, scoring, deciding, seed, size, place)
         supernet = search.supernet

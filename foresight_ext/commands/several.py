@@ -20,7 +20,7 @@ def add_sweep_options(parser: Parser, batch_size: int, pool_sizes: str, rounds: 
     add_common_options(parser, None, save="zerocostpt")
     add_workers_options(parser, cluster=True)
     add_seeds_option(parser, "each a search")
-    many = _several(whole_number(1))
+    many = several(whole_number(1))
     parser.option(
         "--pool_size",
         type=many,
@@ -66,15 +66,15 @@ def add_orders_option(parser: Parser, default: str, help: str) -> None:
     """Which edge orders; the value is a tuple of names."""
     parser.option(
         "--edge_decision",
-        type=_several(one_of(ORDERS)),
+        type=several(one_of(ORDERS)),
         default=default,
         metavar="NAME[,NAME...]",
         help=f"{help}: {described(ORDERS)}",
     )
 
 
-def _several(one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """An option type: several values with commas between."""
+def several(one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """An option type: several values with commas between, a tuple of what `one` makes of each."""
 
     def parse(text: str) -> tuple[Any, ...]:
         values = tuple(one(part.strip()) for part in text.split(","))

@@ -16,7 +16,7 @@ if not __package__:  # started as a file: the project is not found from there
 
 from foresight_ext.commands.options import compute_of, images_of, place_of, workers_of
 from foresight_ext.commands.parser import Parser, console_log, entry_point
-from foresight_ext.commands.several import add_orders_option, add_sweep_options
+from foresight_ext.commands.several import add_orders_option, add_sweep_options, several
 from foresight_ext.errors import UserError
 from foresight_ext.files import write_text
 from foresight_ext.report.page import renew_report
@@ -89,7 +89,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_sweep_options(parser, batch_size=64, pool_sizes="1,5,10,2500,20000", rounds="1,10,100")
     parser.option(
         "--spaces",
-        type=_spaces,
+        type=several(_space),
         default="s5,s1,s2,s3,s4,s6",
         metavar="NAME[,NAME...]",
         help=f"out of {', '.join(CANDIDATES)}; s6 has the baseline of the largest networks",
@@ -98,14 +98,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _spaces(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        if name not in CANDIDATES:
-            raise argparse.ArgumentTypeError(f"'{name}' is no space: choose from {', '.join(CANDIDATES)}")
-        if names.count(name) > 1:
-            raise argparse.ArgumentTypeError(f"{name} comes twice in '{text}': leave one out")
-    return names
+def _space(name: str) -> str:
+    if name not in CANDIDATES:
+        raise argparse.ArgumentTypeError(f"'{name}' is no space: choose from {', '.join(CANDIDATES)}")
+    return name
 
 
 def _is_asked(one: Published, options: argparse.Namespace) -> bool:
