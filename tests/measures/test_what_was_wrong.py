@@ -1,5 +1,7 @@
 """A network or a loader that a proxy can't score: one line names what was wrong."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,14 @@ from tests.networks import images
 
 def lazy():
     return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))
+
+
+def quantised():
+    from torch.ao.nn.quantized import dynamic
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that these are deprecated
+        return nn.Sequential(plain(), dynamic.Linear(10, 10))
 
 
 class Detached(nn.Module):
@@ -159,6 +169,12 @@ RUNS = "the network does not take a minibatch of "
             pairs,
             "meco",
             "meco feeds images of another size than 16",
+        ),
+        (
+            quantised,
+            pairs,
+            "params",
+            "net_orig: '1' is quantised, so that it has neither weights nor gradients",
         ),
         (lazy, pairs, "l2_norm", "net_orig: '0.weight' of a lazy module is not there yet: run the network"),
         (
