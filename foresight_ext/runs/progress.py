@@ -77,12 +77,12 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def step(self, note: str = "") -> None:
-        """One more piece is done; `note` says what came of it."""
-        self.done += 1
+    def step(self, note: str = "", pieces: int = 1) -> None:
+        """One more piece is done, or so many; `note` says what came of it."""
+        self.done += pieces
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update()
+            self._bar.update(pieces)
         now = time.monotonic()
         if now - self._said < _EVERY or self.done == self.total:
             return

@@ -63,8 +63,10 @@ def compute(
     run: Path,
 ) -> None:
     """Score what an atlas lacks for so many first decisions; a cluster's jobs write to the folder `run`."""
-    known = sum(min(decisions, len(atlas.steps(proxy, seed))) for proxy in proxies for seed in seeds)
-    with Progress("operation scores", len(proxies) * len(seeds) * decisions, known) as progress:
+    # both ways; later decisions have fewer operations left
+    weights = [2 * sum(len(one.candidates) for one in atlas.choices[number:]) for number in range(decisions)]
+    known = sum(sum(weights[: len(atlas.steps(proxy, seed))]) for proxy in proxies for seed in seeds)
+    with Progress("operations scored", len(proxies) * len(seeds) * sum(weights), known) as progress:
         while states := atlas.missing(proxies, seeds, decisions):
             with closing(workers.results(work, states, run, "operation scores")) as results:
                 for entry in results:
@@ -73,10 +75,11 @@ def compute(
                     before = [len(atlas.steps(proxy, seed)) for proxy in fed]
                     atlas.add(entry)
                     for proxy, count in zip(fed, before):
-                        for step in atlas.steps(proxy, seed)[count:]:
+                        for step in atlas.steps(proxy, seed)[count:decisions]:
                             choice = atlas.choices[len(step.decided)]
                             kept = choice.candidates[step.kept]
-                            progress.step(f"{proxy.name}, seed {seed}, {choice.name} = {kept}")
+                            note = f"{proxy.name}, seed {seed}, {choice.name} = {kept}"
+                            progress.step(note, weights[len(step.decided)])
     for proxy in proxies:
         for seed in seeds:
             if left := atlas.choices[len(atlas.steps(proxy, seed)) : decisions]:

@@ -179,7 +179,12 @@ def test_grows_and_resumes(tmp_path, no_charts, monkeypatch):
     done(tmp_path / "other", "--seeds=1", "--metrics=nwot", "--decisions=1")
     content = read(tmp_path / "other" / NAME, "op_scores.json")["methods"]["nwot removal"]
     assert len(content["decisions"]) == len(entries(tmp_path / "other" / NAME)) == 1
-    done(tmp_path / "other", "--seeds=1", "--metrics=nwot")
+    with monkeypatch.context() as patch:
+        patch.setattr("foresight_ext.runs.progress._EVERY", 0)
+        told = done(tmp_path / "other", "--seeds=1", "--metrics=nwot")
+    # both ways, five operations on each edge that is left: of 60 + 50 + ... + 10 the first 60 are there
+    progress = [line.split(" (")[0] for line in told if line.startswith("operations scored: ")]
+    assert progress == [f"operations scored: {count} of 210" for count in (110, 150, 180, 200)]
     done(tmp_path / "other", "--seeds=0", "--metrics=jacob")
     done(tmp_path / "other", *arguments)
     for name in FILES:

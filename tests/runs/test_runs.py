@@ -403,15 +403,15 @@ def test_in_words(seconds, words):
     assert in_words(seconds) == words
 
 
-def steps(monkeypatch, caplog, total, done, times):
-    """The lines of a piece of work that starts at 100 s and does its steps at these times."""
+def steps(monkeypatch, caplog, total, done, times, pieces=1):
+    """The lines of work that starts at 100 s and does its steps, of so many pieces each, at these times."""
     clock = iter([100.0, *times])
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     caplog.set_level(logging.INFO)
     work = Progress("search", total, done)
     for _ in times:
-        work.step()
-    assert work.done == done + len(times)
+        work.step(pieces=pieces)
+    assert work.done == done + len(times) * pieces
     return [record.getMessage() for record in caplog.records]
 
 
@@ -420,6 +420,13 @@ def test_progress_says_a_line_every_ten_seconds_with_an_estimate(monkeypatch, ca
     assert steps(monkeypatch, caplog, 40, 0, [104, 112, 115, 124]) == [
         "search: 2 of 40 (5%), 12.0 s so far, about 3 min 48 s to go",
         "search: 4 of 40 (10%), 24.0 s so far, about 3 min 36 s to go",
+    ]
+
+
+def test_a_step_of_many_pieces_counts_as_many(monkeypatch, caplog):
+    # 60 of 210 take 300 s, so the other 150 take 750 s
+    assert steps(monkeypatch, caplog, 210, 0, [400], pieces=60) == [
+        "search: 60 of 210 (29%), 5 min 00 s so far, about 12 min 30 s to go"
     ]
 
 
