@@ -19,7 +19,7 @@ from foresight_ext.supernets.relus import relus_seen
 
 # proxies that feed images of a size of their own
 _OTHER_SIZES = ("meco", "linear_regions")
-# where PyTorch's quantised layers are: slow to import
+# where PyTorch's quantised layers are defined: told by name, since importing them is slow
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 
 
@@ -34,8 +34,8 @@ def check_given(network: nn.Module) -> None:
     for name, module in network.named_modules():
         if type(module).__module__.startswith(_QUANTISED):
             raise UserError(
-                f"net_orig: '{name}' is quantised, so that it has neither weights nor gradients to look at: "
-                "give the network as it was before that"
+                f"net_orig: '{name or type(module).__name__}' is quantised, so that it has neither weights "
+                "nor gradients to look at: give the network as it was before that"
             )
     for name, value in chain(network.named_parameters(), network.named_buffers()):
         if is_lazy(value):

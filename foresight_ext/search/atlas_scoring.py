@@ -63,10 +63,10 @@ def compute(
     run: Path,
 ) -> None:
     """Score what an atlas lacks for so many first decisions; a cluster's jobs write to the folder `run`."""
-    # both ways; later decisions have fewer operations left
-    weights = [2 * sum(len(one.candidates) for one in atlas.choices[number:]) for number in range(decisions)]
-    known = sum(sum(weights[: len(atlas.steps(proxy, seed))]) for proxy in proxies for seed in seeds)
-    with Progress("operations scored", len(proxies) * len(seeds) * sum(weights), known) as progress:
+    # how many operations each decision scores, both ways: later ones have fewer left
+    counts = [2 * sum(len(one.candidates) for one in atlas.choices[number:]) for number in range(decisions)]
+    known = sum(sum(counts[: len(atlas.steps(proxy, seed))]) for proxy in proxies for seed in seeds)
+    with Progress("operations scored", len(proxies) * len(seeds) * sum(counts), known) as progress:
         while states := atlas.missing(proxies, seeds, decisions):
             with closing(workers.results(work, states, run, "operation scores")) as results:
                 for entry in results:
@@ -74,12 +74,12 @@ def compute(
                     fed = [proxy for proxy in proxies if any(part.name == name for part in proxy.parts)]
                     before = [len(atlas.steps(proxy, seed)) for proxy in fed]
                     atlas.add(entry)
-                    for proxy, count in zip(fed, before):
-                        for step in atlas.steps(proxy, seed)[count:decisions]:
+                    for proxy, first in zip(fed, before):
+                        for step in atlas.steps(proxy, seed)[first:decisions]:
                             choice = atlas.choices[len(step.decided)]
                             kept = choice.candidates[step.kept]
                             note = f"{proxy.name}, seed {seed}, {choice.name} = {kept}"
-                            progress.step(note, weights[len(step.decided)])
+                            progress.step(note, counts[len(step.decided)])
     for proxy in proxies:
         for seed in seeds:
             if left := atlas.choices[len(atlas.steps(proxy, seed)) : decisions]:

@@ -36,7 +36,7 @@ def quantised():
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that these are deprecated
-        return nn.Sequential(plain(), dynamic.Linear(10, 10))
+        return dynamic.Linear(10, 10)
 
 
 class Detached(nn.Module):
@@ -171,10 +171,16 @@ RUNS = "the network does not take a minibatch of "
             "meco feeds images of another size than 16",
         ),
         (
+            lambda: nn.Sequential(plain(), quantised()),
+            pairs,
+            "params",
+            "net_orig: '1' is quantised, so that it",
+        ),
+        (
             quantised,
             pairs,
             "params",
-            "net_orig: '1' is quantised, so that it has neither weights nor gradients",
+            "net_orig: 'Linear' is quantised, so that it has neither weights nor grad",
         ),
         (lazy, pairs, "l2_norm", "net_orig: '0.weight' of a lazy module is not there yet: run the network"),
         (
