@@ -107,8 +107,8 @@ def only_logits(network: nn.Module, returned: Any) -> Tensor:
     if isinstance(network, PairNetwork) and isinstance(returned, tuple):
         return only_logits(nn.Identity(), returned[0])
     raise UserError(
-        f"the network returned {_described(returned)}: it must return its logits alone, or find_measures be "
-        "told which they are by output= (an index, a key or a function)"
+        f"the network returned {_described(returned)}: it must return its logits alone; only "
+        "find_measures can be told which they are: output= (an index, a key or a function)"
     )
 
 

@@ -11,6 +11,7 @@ from foresight_ext.devices import exact_arithmetic
 from foresight_ext.errors import UserError
 from foresight_ext.functional import buffers_kept, logits, mode, own_state
 from foresight_ext.images.batches import Batch
+from foresight_ext.measures.pooling import pooling_channels_last
 from foresight_ext.randomness import repeated
 from foresight_ext.supernets.relus import has_relus
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
@@ -82,7 +83,7 @@ def no_relu(proxy: Proxy) -> str:
 @contextmanager
 def scoring(network: nn.Module, batch: Batch) -> Iterator[None]:
     """Compute exactly; what the network draws while it runs is the minibatch's, and its buffers stay."""
-    with exact_arithmetic(), repeated(batch.seed), buffers_kept(network):
+    with exact_arithmetic(), repeated(batch.seed), buffers_kept(network), pooling_channels_last(network):
         yield
 
 

@@ -11,6 +11,7 @@ their own over the first decision, above what the process held before.
 """
 
 import argparse
+import copy
 import itertools
 import multiprocessing
 import time
@@ -43,7 +44,8 @@ class Forms(Proxy):
 
     def __init__(self, supernet: torch.nn.Module, forms: tuple[str, ...] = FORMS):
         whole = isinstance(supernet, NASBench201Supernet)
-        self.copied = straightforward_supernet(supernet) if whole else supernet
+        # a copy: what scoring makes faster in any network it does not to this one
+        self.copied = straightforward_supernet(supernet) if whole else copy.deepcopy(supernet)
         self.rebuilt, self.order = rebuilt(supernet) if GENERAL in forms else (None, ())
         self.forms = forms
         self.seconds = dict.fromkeys(forms, 0.0)
