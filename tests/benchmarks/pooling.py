@@ -17,7 +17,7 @@ from foresight_ext import PROXIES, SPACES, Batch, operation_scores
 from foresight_ext.measures import proxy
 from foresight_ext.randomness import seeded
 
-METRICS = "grad_norm,fisher,grasp,zico,jacob_cov,aznas,swap,near,zen"
+METRICS = "grad_norm,fisher,zico,jacob_cov,aznas,near"
 AS_PYTORCH = mock.patch.object(proxy, "pooling_channels_last", lambda network: nullcontext())
 
 
