@@ -46,14 +46,14 @@ def pooling_channels_last(network: nn.Module) -> Iterator[None]:
             output.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
         return output.contiguous()
 
-    with hooks(network, _POOLS, before, before=True), hooks(network, _POOLS, after):
+    # a layer made of one may compute anything
+    pools = nn.ModuleList(module for module in network.modules() if type(module) in _POOLS)
+    with hooks(pools, _POOLS, before, before=True), hooks(pools, _POOLS, after):
         yield
 
 
 def _gains(pool: Any, x: Tensor) -> bool:
     """Whether a pooling layer is faster on images x when these are turned."""
-    if type(pool) not in _POOLS:  # a layer made of one may compute anything
-        return False
     sizes = (pool.kernel_size, pool.stride)
     kernel, stride = ((size, size) if isinstance(size, int) else size for size in sizes)
     return (
