@@ -48,7 +48,10 @@ def seed_everything(*numbers: int) -> None:
     seed = numbers[0] if len(numbers) == 1 else mixed_seed(*numbers)
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # manual_seed would note, for each kind of device that there might be, where it was called
+        torch.default_generator.manual_seed(seed)
 
 
 def mixed_seed(*numbers: int) -> int:

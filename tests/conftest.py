@@ -1,12 +1,14 @@
 """Shared fixtures: golden values beside the project, the images they were computed on, PyTorch's threads."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tests import PROJECT_ROOT
 
@@ -29,11 +31,16 @@ def golden(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def class_folder_cifar10(tmp_path_factory) -> Path:
-    """CIFAR-10 as JPEG files in class folders, unpacked once."""
+    """CIFAR-10 as JPEG files in class folders, unpacked once for all processes of the tests."""
     archive = shared_file("data/cifar10-jpeg.zip")
-    folder = tmp_path_factory.mktemp("cifar10-jpeg")
-    with zipfile.ZipFile(archive) as content:
-        content.extractall(folder)
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cifar10-jpeg"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            partly = folder.with_suffix(".partly")
+            with zipfile.ZipFile(archive) as content:
+                content.extractall(partly)
+            partly.rename(folder)
     return folder
 
 

@@ -69,34 +69,34 @@ def parts_of(kind):
 def small(name):
     """A small supernet of a space, a network, a mixing and a minibatch.
 
-    In the mixing the first three choices and the first of each group are left. Every other one, and all of
-    the network, keep another candidate than the one before.
+    In the mixing the last two choices and the last of each group are left: what lies before them is shared.
+    Every other one, and all of the network, keep another candidate than the one before.
     """
     space = SPACES.get(name)().smallest()
     supernet = space.build_supernet(10)
     mixing = tuple(tuple(0.5 for _ in choice.candidates) for choice in supernet.choices)
     batch = Batch(torch.randn(6, 3, 16, 16), torch.zeros(6, dtype=torch.long))
     found, groups = mixing, set()
-    for number, choice in enumerate(supernet.choices):
+    for number, choice in reversed([*enumerate(supernet.choices)]):
         kept = number, number % len(choice.candidates)
         found = decide(found, *kept)
-        if choice.group in groups and number > 2:
+        if choice.group in groups and number < len(mixing) - 2:
             mixing = decide(mixing, *kept)
         groups.add(choice.group)
     for node in supernet.nodes:
         for choice in node.choices[node.keep :]:
             found = drop(found, choice)
-    return supernet, space.build_network(space.genotype(found), 10), decide(mixing, 0, 0), batch
+    return supernet, space.build_network(space.genotype(found), 10), mixing, batch
 
 
 @pytest.mark.parametrize("proxy", parts_of("kernel"))
 @pytest.mark.parametrize("space", SPACES)
 def test_kernels_on_cuda(space, proxy, on_fake_cuda):
     supernet, network, mixing, batch = small(space)
-    proxy = PROXIES.get(proxy)
-    found = operation_scores(proxy, supernet, mixing, [1, 2], batch)
-    assert [len(row) for row in found.values()] == [len(supernet.choices[c].candidates) for c in (1, 2)]
-    assert supernet(batch.inputs, remove(mixing, 1, 0)).device.type == "cuda"
+    proxy, last = PROXIES.get(proxy), [len(mixing) - 2, len(mixing) - 1]
+    found = operation_scores(proxy, supernet, mixing, last, batch)
+    assert [len(row) for row in found.values()] == [len(supernet.choices[c].candidates) for c in last]
+    assert supernet(batch.inputs, remove(mixing, last[0], 0)).device.type == "cuda"
     assert network.eval()(batch.inputs).device.type == "cuda"
     proxy.score(network, batch)
 
@@ -105,7 +105,7 @@ def test_kernels_on_cuda(space, proxy, on_fake_cuda):
 @pytest.mark.parametrize("space", ["nas-bench-201", "s4"])  # the others run the same modules
 def test_other_proxies_on_cuda(space, proxy, on_fake_cuda):
     supernet, network, mixing, batch = small(space)
-    for one in (Masked(supernet, remove(mixing, 1, 0)), network):
+    for one in (Masked(supernet, remove(mixing, len(mixing) - 2, 0)), network):
         PROXIES.get(proxy).score(one, batch)
 
 

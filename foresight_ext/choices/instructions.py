@@ -11,8 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from foresight_ext.choices.tracing import block_read
-from foresight_ext.errors import UserError
-from foresight_ext.supernets.folding import Folded
+from foresight_ext.supernets.folding import Folded, why_unfoldable
 from foresight_ext.supernets.kernel import AgreementKernel, recorded
 from foresight_ext.supernets.pooling import average_pool, is_average_pool
 from foresight_ext.supernets.relus import RELUS
@@ -180,7 +179,7 @@ def folded_into(node: fx.Node, modules: Mapping[str, nn.Module]) -> fx.Node | No
         return None
     if following.op != "call_module" or not isinstance(modules[str(following.target)], _BatchNorm):
         return None
-    return following if _folded(node, following, modules) is not None else None
+    return following if _folds(node, following, modules) else None
 
 
 def _of_module(node: fx.Node, modules: Mapping[str, nn.Module]) -> Operation:
@@ -189,12 +188,9 @@ def _of_module(node: fx.Node, modules: Mapping[str, nn.Module]) -> Operation:
     if isinstance(module, RELUS):
         return Relu(isinstance(module, nn.ReLU6))
     if isinstance(before, fx.Node) and folded_into(before, modules) is node:
-        folded = _folded(before, node, modules)
-        assert folded is not None
-        return Convolution(folded)
-    alone = _folded(node, None, modules)
-    if alone is not None:
-        return Convolution(alone)
+        return Convolution(Folded.of(modules[str(before.target)], module))
+    if _folds(node, None, modules):
+        return Convolution(Folded.of(module))
     if _has_hooks(module) or any(True for _ in module.children()):
         return Opaque(module)
     if type(module) in _POOLS:
@@ -208,16 +204,13 @@ def _of_module(node: fx.Node, modules: Mapping[str, nn.Module]) -> Operation:
     return Opaque(module)
 
 
-def _folded(node: fx.Node, following: fx.Node | None, modules: Mapping[str, nn.Module]) -> Folded | None:
-    """A convolution, with the batch norm that follows; None if they can't be folded."""
+def _folds(node: fx.Node, following: fx.Node | None, modules: Mapping[str, nn.Module]) -> bool:
+    """Whether a node is a convolution that can be folded, with the batch norm that follows."""
     conv = modules[str(node.target)] if node.op == "call_module" else None
     bn = None if following is None else modules[str(following.target)]
     if not isinstance(conv, nn.Conv2d) or _has_hooks(conv) or (bn is not None and _has_hooks(bn)):
-        return None
-    try:
-        return Folded.of(conv, bn)
-    except UserError:
-        return None
+        return False
+    return why_unfoldable(conv, bn) is None
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -26,16 +26,16 @@ class Folded(NamedTuple):
     def of(cls, conv: nn.Module, bn: nn.Module | None = None) -> "Folded":
         """Fold what torch.nn.utils.fusion.fuse_conv_bn_eval folds; both modules keep their weights.
 
-        UserError names what can't be folded: other kinds of modules, padding that is not zeros, a batch norm
-        without running statistics.
+        UserError says what can't be folded, as why_unfoldable does.
         """
-        if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
-            raise UserError(f"{conv} can't be folded: it must be a Conv2d with a number of zeros as padding")
+        why = why_unfoldable(conv, bn)
+        if why is not None:
+            raise UserError(why)
+        assert isinstance(conv, nn.Conv2d) and not isinstance(conv.padding, str)
         shape = (conv.stride, conv.padding, conv.dilation, conv.groups)
         if bn is None:
             return cls(conv.weight, conv.bias, *shape)
-        if not isinstance(bn, _BatchNorm):
-            raise UserError(f"{bn} can't be folded: it must be a batch norm")
+        assert isinstance(bn, _BatchNorm)
         kernel, bias = _fused(conv.weight, conv.bias, bn)
         return cls(kernel, bias, *shape)
 
@@ -55,12 +55,30 @@ class Folded(NamedTuple):
         return F.conv2d(x, *self)
 
 
+def why_unfoldable(conv: nn.Module, bn: nn.Module | None = None) -> str | None:
+    """Why Folded.of can't fold the two, if so.
+
+    Other kinds of modules, padding that is not zeros, a batch norm without running statistics.
+    """
+    if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+        return f"{conv} can't be folded: it must be a Conv2d with a number of zeros as padding"
+    if bn is not None and not isinstance(bn, _BatchNorm):
+        return f"{bn} can't be folded: it must be a batch norm"
+    if bn is not None and (bn.running_mean is None or bn.running_var is None):
+        return _no_statistics(bn)
+    return None
+
+
 def running_statistics(bn: _BatchNorm) -> tuple[Tensor, Tensor]:
     """Mean and variance of the channels in evaluation mode; UserError if there are none."""
     mean, variance = bn.running_mean, bn.running_var
     if mean is None or variance is None:
-        raise UserError(f"{bn} can't be folded: it has no running statistics")
+        raise UserError(_no_statistics(bn))
     return mean, variance
+
+
+def _no_statistics(bn: nn.Module) -> str:
+    return f"{bn} can't be folded: it has no running statistics"
 
 
 def _fused(kernel: Tensor, bias: Tensor | None, bn: _BatchNorm) -> tuple[Tensor, Tensor]:
