@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -206,29 +207,40 @@ def imagenet16(request: Request) -> ImageData:
 
 def digits(request: Request) -> ImageData:
     """Scikit-learn's 1,797 handwritten digits, enlarged from 8x8 to 3x32x32; a fifth is the test split."""
+    train, test, mean, std = _enlarged_digits()
+    images, labels = train if request.split == "train" else test
+    return ImageData(
+        "digits",
+        10,
+        labels.clone(),
+        lambda indices: images[indices],
+        (mean,) * 3,
+        (std,) * 3,
+        Augmentation(32, flip=False),
+    )
+
+
+@cache
+def _enlarged_digits() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float, float]:
+    """Images (uint8) and labels of both splits, mean and deviation: reading their text takes its time."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     data = load_digits()
-    splits = train_test_split(data.images, data.target, test_size=0.2, random_state=0, stratify=data.target)
+    train, test, *labels = train_test_split(
+        data.images, data.target, test_size=0.2, random_state=0, stratify=data.target
+    )
 
     def enlarge(images: np.ndarray) -> Tensor:
         small = torch.from_numpy(images).float()[:, None] / 16 * 255
         large = F.interpolate(small, size=(32, 32), mode="bilinear", align_corners=False)
         return large.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
 
-    train_images, test_images = enlarge(splits[0]), enlarge(splits[1])
-    pixels = train_images[:, 0].double() / 255
-    images, labels = (train_images, splits[2]) if request.split == "train" else (test_images, splits[3])
-    return ImageData(
-        "digits",
-        10,
-        torch.from_numpy(labels).long(),
-        lambda indices: images[indices],
-        (pixels.mean().item(),) * 3,
-        (pixels.std().item(),) * 3,
-        Augmentation(32, flip=False),
-    )
+    images = enlarge(train)
+    pixels = images[:, 0].double() / 255
+    train_labels, test_labels = (torch.from_numpy(one).long() for one in labels)
+    splits = (images, train_labels), (enlarge(test), test_labels)
+    return *splits, pixels.mean().item(), pixels.std().item()
 
 
 class _FolderImages:
