@@ -20,22 +20,22 @@ if ((${#scripts[@]} == 0)); then # not a checkout
     mapfile -t scripts < <(find .ci/run exp_scripts nasbench201 sota tests -name '*.sh' -o -path .ci/run)
 fi
 
-# what only reads the code runs beside the tests, some of which wait for other processes
-readers="$(mktemp)"
-trap 'kill "$reading" 2>/dev/null || true; rm -f "$readers"' EXIT
-(
+# What only reads the code runs beside the tests, some of which wait for other processes; its last line says
+# what failed.
+exec {readers}< <(
+    exec 2>&1
     step ruff "$PYTHON_BIN" -m ruff check .
     step shellcheck "$(dirname "$PYTHON_BIN")/shellcheck" --external-sources "${scripts[@]}"
     step mypy "$PYTHON_BIN" -m mypy foresight_ext nasbench201 sota
-    [[ -z "$failed" ]] || { echo "FAILED:$failed" && exit 1; }
-) >"$readers" 2>&1 &
-reading=$!
+    echo "$failed"
+)
 (($#)) || echo "All tests take a quarter of an hour on two cores, more on slow ones."
 # a process a core, each on one thread: many small tests gain nothing from several. Each process holds
 # PyTorch, so no more than a few.
 step pytest env OMP_NUM_THREADS=1 "$PYTHON_BIN" -m pytest -n logical --maxprocesses 4 --dist worksteal "$@"
-wait "$reading" || failed+=" a check of the code"
-cat "$readers"
+mapfile -t -u "$readers" told
+failed="${told[-1]}$failed"
+printf '%s\n' "${told[@]::${#told[@]}-1}"
 
 if [[ -n "$failed" ]]; then
     echo "FAILED:$failed" >&2

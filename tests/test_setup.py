@@ -300,7 +300,7 @@ def test_run_sh_announces_and_goes_on_after_a_failure(project):
     project.add_python(".venv/bin/python")
     result = project.run(project.root / "tests/run.sh", "-k", "x", RUFF_EXIT="1")
     assert result.returncode == 1
-    assert re.findall("^== (.*)", result.stdout, re.M) == ["ruff", "shellcheck", "mypy", "pytest"]
+    assert re.findall("^== (.*)", result.stdout, re.M) == ["pytest", "ruff", "shellcheck", "mypy"]
     assert "exp_scripts/environment.sh" in result.stdout
     assert f"pytest in {project.root}\n" in result.stdout
     assert re.search(r"^-m pytest .* -k x$", project.calls, re.M)
