@@ -1,10 +1,12 @@
 """The choice of a device, on machines with any number of GPUs that are not there."""
 
+import random
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import gpustat
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.images.batches import Batch
 from foresight_ext.measures import PROXIES, Proxy
 from foresight_ext.measures.proxy import network_score
+from foresight_ext.randomness import seed_everything
 from nasbench201.networks_proposal import main
 from nasbench201.supernet import NASBench201Supernet
 from tests import PROJECT_ROOT
@@ -212,3 +215,17 @@ def test_threads_are_set_for_a_while():
     assert torch.get_num_threads() == threads
     with threads_set(None):
         assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_streams_start_as_pytorch_starts_them(monkeypatch, accelerator):
+    """Those of devices too, where there are any; where there are none nothing is noted for them."""
+    seeded, start = [], torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: seeded.append(seed) or start(seed))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator)
+    seed_everything(7)
+    found = torch.rand(3), random.random(), np.random.rand()
+    assert seeded == [7] * accelerator
+    start(7)
+    assert torch.equal(found[0], torch.rand(3))
+    assert found[1:] == (random.Random(7).random(), np.random.RandomState(7).rand())
