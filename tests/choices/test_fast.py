@@ -21,8 +21,10 @@ from foresight_ext import (
     supernet_of,
 )
 from foresight_ext.randomness import seeded
+from foresight_ext.supernets import folding
 from foresight_ext.supernets.kernel import AgreementKernel, RecordedBlock
 from foresight_ext.supernets.supernet import decide, remove
+from tests.choices.networks import Plain
 from tests.rebuilt import rebuilt_darts, rebuilt_nasbench201
 
 
@@ -316,3 +318,16 @@ def test_spaces_rebuilt_of_mixed_operations_score_the_same(name):
         expected = proxy.score_mixings(supernet, [supernet.effective(one) for one in own], batch)
         assert proxy.score_mixings(rebuilt, theirs, batch) == pytest.approx(expected, rel=1e-6)
         mixing = decide(mixing, number, number % len(mixing[number]))
+
+
+def test_each_convolution_is_folded_once_a_pass(monkeypatch):
+    supernet, batch, folded = supernet_of(Plain()).eval(), Batch(torch.randn(4, 3, 8, 8), None), []
+    fuse = folding.fuse_conv_bn_weights
+    monkeypatch.setattr(
+        folding, "fuse_conv_bn_weights", lambda weight, *rest: folded.append(weight) or fuse(weight, *rest)
+    )
+    for _ in range(2):  # the first looks at the graph as well
+        folded.clear()
+        operation_scores(PROXIES.get("jacob"), supernet, supernet.new_mixing(), [0, 1], batch)
+    norms = [module for module in supernet.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(folded) == len({id(weight) for weight in folded}) == len(norms) > 0

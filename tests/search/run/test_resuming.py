@@ -148,7 +148,7 @@ def test_goes_on_where_it_was(uninterrupted, out, calls, decisions, scores, half
 def test_every_order_and_every_proxy_runs_and_goes_on(order, metrics, tmp_path, monkeypatch):
     monkeypatch.setattr(vkdnw_entropy.PROXY, "tensors", 8)  # of 128: a tenth of the time
     monkeypatch.setattr(PROXIES.get("zen"), "repeats", 1)  # 32 take most of a minute
-    monkeypatch.setattr(PROXIES.get("linear_regions"), "images", 20)
+    monkeypatch.setattr(PROXIES.get("linear_regions"), "images", 20)  # of 1,000
     arguments = [*TINY, "--batch_size=3", "--seed=3", f"--edge_decision={order}", f"--metrics={metrics}"]
     folder = done(tmp_path, *arguments).folder
     assert folder == tmp_path / f"nas-bench-201/zerocostpt-seed3-digits-{metrics}-{order}"
