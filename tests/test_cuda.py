@@ -46,8 +46,13 @@ def on_fake_cuda(monkeypatch):
     for name in ("swap", "linear_regions"):
         monkeypatch.setattr(f"foresight_ext.measures.{name}.pack", pack_nothing)
     monkeypatch.setattr("foresight_ext.measures.epe_nas.images_by_class", classes_of_nothing)
+    monkeypatch.setattr(
+        "foresight_ext.measures.vkdnw_entropy._places", lambda numbers, entries: [numbers - 1]
+    )
+    monkeypatch.setattr("foresight_ext.measures.jacobians._apart", lambda gradients: True)
     if not torch.cuda.is_available():
         monkeypatch.setattr("torch.autograd.grad", differentiate_nothing)
+        monkeypatch.setattr("torch.autograd.graph.get_gradient_edge", lambda tensor: tensor)
     # no values, no need of many
     monkeypatch.setattr(vkdnw_entropy.PROXY, "tensors", 8)
     monkeypatch.setattr(PROXIES.get("zen"), "repeats", 1)

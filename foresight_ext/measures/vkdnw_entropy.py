@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from foresight_ext.errors import UserError
-from foresight_ext.functional import Weights, gradients, logits, mode, taking_part
+from foresight_ext.functional import Weights, mode, taking_part
 from foresight_ext.images.batches import Batch
+from foresight_ext.measures.jacobians import jacobians
 from foresight_ext.measures.proxy import Proxy
 from foresight_ext.measures.redrawing import drawn_anew
 from foresight_ext.measures.spectra import eigenvalues
@@ -28,7 +29,7 @@ class VKDNWEntropy(Proxy):
     published figures must be of: the code's own default, none, has no value.
 
     Weights and images are drawn anew (redrawing.py). No labels; evaluation mode with fresh statistics; a
-    forward pass and K backward passes for every image alone, the memory of one image; F in float64.
+    forward pass and K backward passes, sixteen images at once (jacobians.py); F in float64.
     """
 
     name = "vkdnw_entropy"
@@ -41,27 +42,17 @@ class VKDNWEntropy(Proxy):
         self.tensors = tensors
         self.fisher_information = fisher_information
 
-    @torch.enable_grad()
     def score(self, network: nn.Module, batch: Batch) -> float:
         state, images, _ = drawn_anew(network, batch)
         _start_statistics(network, state)
         names = tensors_taking_part(network, batch)[: self.tensors]
         if not names:
             raise UserError("vkdnw looks at derivatives with respect to parameters: none takes part")
-        weights = [state[name].requires_grad_() for name in names]
-        places = [
-            torch.linspace(0, one.numel() - 1, self.entries, device="cpu").long().to(one.device)
-            for one in weights
-        ]
+        entries = {name: _places(state[name].numel(), self.entries) for name in names}
         total = torch.zeros((), device="cpu")
         with mode(network, False):
-            for image in images.split(1):
-                [outputs] = logits(network, state, image).flatten(1)
-                rows = []
-                for output in outputs:
-                    found = gradients(output, weights, again=True)
-                    rows.append(torch.cat([one.flatten()[place] for one, place in zip(found, places)]))
-                jacobian, factor = torch.stack(rows).cpu().double(), _factor(outputs.detach().cpu().double())
+            for outputs, found in jacobians(network, state, images, entries):
+                jacobian, factor = found.cpu().double(), _factor(outputs.cpu().double())
                 product = (factor.T if self.fisher_information else factor) @ jacobian
                 total = total + product.T @ product / len(images)
         finite = total.isfinite().all()
@@ -75,6 +66,11 @@ def tensors_taking_part(network: nn.Module, batch: Batch) -> list[str]:
     """The names of the parameter tensors that take part: all, unless a supernet's mixing removes some."""
     used = taking_part(network, batch.inputs[:1])
     return [name for name, one in network.named_parameters() if one in used]
+
+
+def _places(numbers: int, entries: int) -> list[int]:
+    """Where entries lie among as many numbers, as evenly as the authors' float32 puts them."""
+    return torch.linspace(0, numbers - 1, entries, device="cpu").long().tolist()
 
 
 def _start_statistics(network: nn.Module, state: Weights) -> None:
