@@ -144,6 +144,8 @@ class _Recording(TorchFunctionMode):
     def _use(self, function: Any, args: Any, kwargs: Any, output: Any) -> _Use:
         if function not in _TERMS or not output.requires_grad or len(output) != self.images:
             raise _NoTermsError
+        if id(args[0] if args else kwargs["input"]) in self._columns:  # a parameter in place of images
+            raise _NoTermsError
         dim, terms = _TERMS[function]
         found = terms(self._entries, output, *args, **kwargs)
         return _Use(torch.autograd.graph.get_gradient_edge(output), dim, found)

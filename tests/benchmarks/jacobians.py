@@ -1,9 +1,9 @@
 """How much faster `vkdnw_entropy` is with several images in one pass than with each alone.
 
 python -m tests.benchmarks.jacobians [--spaces nas-bench-201,s5] [--batch_size 32] [--threads 1], from the
-project's root. The default supernet of each space (16 channels; 5 cells a stage, or 8 cells) is scored without
-its first candidate, twice in either way, in turns; the quicker of two counts, and scores must be the same to
-five places. Images are random numbers.
+project's root. The default supernet of each space (16 channels; 5 cells a stage, or 8 cells) is scored
+without its first candidate, twice in either way, in turns; the quicker of two counts, and scores must be the
+same to five places. Images are random numbers.
 """
 
 import argparse

@@ -80,6 +80,17 @@ class Product(nn.Module):
         return self.layer(x) + x @ self.layer.weight.t() ** 2
 
 
+class Turned(nn.Module):
+    """A weight that stands where images do, and has as many rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, 3))
+
+    def forward(self, x):
+        return F.linear(self.weight, x.mean((2, 3))).t()
+
+
 class Cut(nn.Module):
     """A layer on which nothing depends, and one that sees no image."""
 
@@ -124,6 +135,7 @@ ALONE = {
     "tokens first": lambda: Sequences(first=True),
     "the others": Mean,
     "product": Product,
+    "turned": Turned,
     "no image": lambda: Cut(sees=False),
 }
 
