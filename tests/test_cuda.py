@@ -106,6 +106,16 @@ def test_kernels_on_cuda(space, proxy, on_fake_cuda):
     proxy.score(network, batch)
 
 
+def test_images_alone_on_cuda(on_fake_cuda):
+    """A layer of which only PyTorch knows the derivatives sends images one by one."""
+    layers = torch.nn.Conv2d(3, 4, 3), torch.nn.GroupNorm(2, 4), torch.nn.Flatten(), torch.nn.Linear(784, 5)
+    batch = Batch(torch.randn(3, 3, 16, 16), torch.zeros(3, dtype=torch.long))
+    passes, network = [], torch.nn.Sequential(*layers)
+    network.register_forward_pre_hook(lambda _, inputs: passes.append(len(inputs[0])))
+    PROXIES.get("vkdnw_entropy").score(network, batch)
+    assert passes[-4:] == [3, 1, 1, 1]
+
+
 @pytest.mark.parametrize("proxy", parts_of("others"))
 @pytest.mark.parametrize("space", ["nas-bench-201", "s4"])  # the others run the same modules
 def test_other_proxies_on_cuda(space, proxy, on_fake_cuda):

@@ -187,13 +187,12 @@ def _convolution(
     for column, place in find(weight):
         channel, within, *taps = map(int, np.unravel_index(place, weight.shape))
         group = channel // (weight.shape[0] // groups)
-        met = F.pad(input[:, group * weight.shape[1] + within], around)
-        for axis, (tap, length) in enumerate(zip(taps, output.shape[2:])):
-            start = tap * dilations[axis]
-            positions = range(start, start + length * strides[axis], strides[axis])
-            met = met.narrow(axis + 1, start, positions[-1] - start + 1)
-            met = met[(slice(None),) * (axis + 1) + (slice(None, None, strides[axis]),)]
-        terms.append(_Term(column, channel, met))
+        starts = [tap * dilation for tap, dilation in zip(taps, dilations)]
+        where = [slice(None)]  # all images
+        for start, length, step in zip(starts, output.shape[2:], strides):
+            where.append(slice(start, start + (length - 1) * step + 1, step))
+        padded = F.pad(input[:, group * weight.shape[1] + within], around)
+        terms.append(_Term(column, channel, padded[tuple(where)]))
     return terms + [_Term(*one, None) for one in find(bias)]
 
 
