@@ -213,6 +213,14 @@ def test_an_unfinished_search_and_a_half_written_line(folder):
     assert (folder / "search.jsonl").read_text().endswith(whole[4][:20])  # a report changes nothing
 
 
+def test_a_pool_that_was_not_validated(folder):
+    for name in ("validation.jsonl", "best_networks.json", "summary.json"):
+        (folder / name).unlink()
+    page = Page(told(folder))
+    assert "No architecture was chosen from the pool so far." in page.words
+    assert [SECOND, "1×"] in page.rows
+
+
 def test_an_unfinished_validation_and_training(trained):
     for name in ("best_networks.json", "summary.json", "training/result.json"):
         (trained / name).unlink()
