@@ -1,7 +1,8 @@
 """What a zero-cost proxy is: a score of an untrained network on a minibatch."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -16,6 +17,8 @@ from foresight_ext.randomness import repeated
 from foresight_ext.supernets.relus import has_relus
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet
 
+# scores of a network by some proxies, given by name, in one pass over it
+Together = Callable[[Sequence[str], nn.Module, Batch], list[float]]
 # whether a proxy that is made of others has it: where one of them does
 _NEEDS = ("needs_labels", "needs_gradients", "needs_double", "needs_relus")
 
@@ -25,7 +28,8 @@ class Proxy(ABC):
 
     `name` is what `--metrics` knows it by. `needs_labels`, `needs_gradients` and `needs_double` say what it
     costs: the minibatch's targets, a backward pass, float64; `needs_relus` that it looks at what ReLUs read
-    and nothing else; `least_images` how large a minibatch must be.
+    and nothing else; `least_images` how large a minibatch must be. Proxies that have the same `together` are
+    scored by it, in one pass, where several of them are asked for.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Proxy(ABC):
     needs_double: bool = False
     needs_relus: bool = False
     least_images: int = 1
+    together: Together | None = None
 
     @abstractmethod
     def score(self, network: nn.Module, batch: Batch) -> float:
@@ -117,6 +122,44 @@ def no_gradient(proxy: Proxy) -> str:
 
 def network_score(proxy: Proxy, network: nn.Module, batch: Batch) -> float:
     """The proxy of one network as it is, computed exactly on every device."""
-    check_network(proxy, network, batch)
-    with scoring(network, batch):
-        return proxy.score(network, batch)
+    [score] = network_scores([proxy], network, batch)
+    return score
+
+
+def network_scores(proxies: Sequence[Proxy], network: nn.Module, batch: Batch) -> list[float]:
+    """Some proxies of one network, in as few passes as they can share."""
+    found = [math.nan] * len(proxies)
+    for numbers in in_passes(proxies):
+        several = [proxies[number] for number in numbers]
+        for proxy in several:
+            check_network(proxy, network, batch)
+        with scoring(network, batch):
+            for number, score in zip(numbers, scores_of(several, network, batch)):
+                found[number] = score
+    return found
+
+
+def in_passes(proxies: Sequence[Proxy]) -> list[list[int]]:
+    """The numbers of the proxies, those that share a pass as one."""
+    found: dict[object, list[int]] = {}
+    for number, proxy in enumerate(proxies):
+        found.setdefault(proxy.together or number, []).append(number)
+    return list(found.values())
+
+
+def scores_of(several: Sequence[Proxy], network: nn.Module, batch: Batch) -> list[float]:
+    """The scores of a network by proxies that share a pass, or by one."""
+    together = several[0].together
+    if together is None or len(several) == 1:
+        return [proxy.score(network, batch) for proxy in several]
+    return together([proxy.name for proxy in several], network, batch)
+
+
+def mixings_scores(
+    several: Sequence[Proxy], supernet: Supernet, mixings: Sequence[Mixing], batch: Batch
+) -> list[list[float]]:
+    """The scores of a supernet under each mixing, a column for each of some proxies that share a pass."""
+    if len(several) == 1:
+        return [several[0].score_mixings(supernet, mixings, batch)]
+    rows = [scores_of(several, Masked(supernet, mixing), batch) for mixing in mixings]
+    return [[row[number] for row in rows] for number in range(len(several))]

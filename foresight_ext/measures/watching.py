@@ -83,6 +83,7 @@ class Watched(Proxy):
         self.name = proxy.name
         self.source = proxy.source
         self.higher_is_better = proxy.higher_is_better
+        self.together = proxy.together
         self.needs_what(proxy)
         self._unusable = unusable
 

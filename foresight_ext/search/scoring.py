@@ -4,7 +4,15 @@ import math
 from collections.abc import Callable, Sequence
 
 from foresight_ext.images.batches import Batch
-from foresight_ext.measures.proxy import Proxy, check_gradients, check_labels, check_network, scoring
+from foresight_ext.measures.proxy import (
+    Proxy,
+    check_gradients,
+    check_labels,
+    check_network,
+    in_passes,
+    mixings_scores,
+    scoring,
+)
 from foresight_ext.randomness import fix_noise
 from foresight_ext.supernets.supernet import Masked, Mixing, Supernet, drop, remove
 
@@ -27,12 +35,15 @@ def scores(
     fix_noise(supernet, batch.seed)
     effective = [supernet.effective(mixing) for mixing in mixings]
     distinct = list(dict.fromkeys(effective))
-    columns = []
-    for part in proxy.parts:
+    columns: list[list[float]] = [[] for _ in proxy.parts]
+    for numbers in in_passes(proxy.parts):
+        several = [proxy.parts[number] for number in numbers]
         with scoring(supernet, batch):
-            columns.append([part.signed(one) for one in part.score_mixings(supernet, distinct, batch)])
-        of_part = dict(zip(distinct, columns[-1]))
-        part.look_at(places, [of_part[mixing] for mixing in effective])
+            found = mixings_scores(several, supernet, distinct, batch)
+        for number, part, column in zip(numbers, several, found):
+            columns[number] = [part.signed(one) for one in column]
+            of_part = dict(zip(distinct, columns[number]))
+            part.look_at(places, [of_part[mixing] for mixing in effective])
     score = dict(zip(distinct, proxy.combine(columns)))
     return [score[mixing] for mixing in effective]
 

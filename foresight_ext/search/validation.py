@@ -10,7 +10,7 @@ import torch
 from foresight_ext.devices import Compute
 from foresight_ext.images.batches import BatchDraws, Images, draw_validation_pass
 from foresight_ext.images.source import ImageSource
-from foresight_ext.measures.proxy import Proxy, network_score
+from foresight_ext.measures.proxy import Proxy, network_scores
 from foresight_ext.randomness import RandomStreams, fix_noise
 from foresight_ext.search.choosing import highest
 from foresight_ext.search.space import Space
@@ -65,7 +65,8 @@ def minibatch_row(validated: Validated, number: int, proxy: Proxy, data: Images,
     network = validated.network.to(device)
     batch = data.render(validated.rounds[number], device)
     fix_noise(network, batch.seed)
-    return tuple(part.signed(network_score(part, network, batch)) for part in proxy.parts)
+    found = network_scores(proxy.parts, network, batch)
+    return tuple(part.signed(score) for part, score in zip(proxy.parts, found))
 
 
 @dataclass

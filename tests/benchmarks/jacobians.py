@@ -7,8 +7,7 @@ same up to what float32 rounds. Images are random numbers.
 """
 
 import argparse
-import time
-from contextlib import nullcontext
+from functools import partial
 from unittest import mock
 
 import torch
@@ -17,7 +16,8 @@ from foresight_ext import PROXIES, SPACES, Batch
 from foresight_ext.measures import jacobians
 from foresight_ext.measures.proxy import scoring
 from foresight_ext.randomness import seeded
-from foresight_ext.supernets.supernet import remove
+from foresight_ext.supernets.supernet import Mixing, Supernet, remove
+from tests.benchmarks.turns import in_turns
 
 ALONE = mock.patch.object(jacobians, "_together", lambda *_: None)
 
@@ -32,22 +32,20 @@ def main() -> None:
     draw = torch.Generator().manual_seed(0)
     shape = (options.batch_size, 3, 32, 32)
     batch = Batch(torch.randn(shape, generator=draw), torch.arange(options.batch_size) % 10, seed=0)
-    proxy = PROXIES.get("vkdnw_entropy")
     print("space                alone    together   ratio", flush=True)
     for name in options.spaces.split(","):
         with seeded(0):
             supernet, mixing = SPACES.get(name)().begin(10)
-        seconds: dict[bool, float] = {}
-        scores = []
-        for together in (False, True) * 2:
-            start = time.perf_counter()
-            with nullcontext() if together else ALONE, scoring(supernet, batch):
-                scores += proxy.score_mixings(supernet, [remove(mixing, 0, 0)], batch)
-            taken = time.perf_counter() - start
-            seconds[together] = min(taken, seconds.get(together, taken))
+        alone, together, scores = in_turns(partial(removed, supernet, mixing, batch), ALONE)
         assert all(abs(one / scores[0] - 1) < 1e-3 for one in scores), f"the scores differ: {scores}"
-        plain, fast = seconds[False], seconds[True]
-        print(f"{name:<16}{plain:8.2f} s{fast:10.2f} s{plain / fast:7.2f}x", flush=True)
+        print(f"{name:<16}{alone:8.2f} s{together:10.2f} s{alone / together:7.2f}x", flush=True)
+
+
+def removed(supernet: Supernet, mixing: Mixing, batch: Batch) -> float:
+    """The score without the first candidate."""
+    with scoring(supernet, batch):
+        [score] = PROXIES.get("vkdnw_entropy").score_mixings(supernet, [remove(mixing, 0, 0)], batch)
+    return score
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from foresight_ext.measures import PROXIES, Proxy, vkdnw_entropy
 from foresight_ext.measures.combination import Combination
 from foresight_ext.measures.jacob import KernelProxy
 from foresight_ext.measures.linear_regions import LinearRegions
+from foresight_ext.measures.proxy import in_passes, mixings_scores, network_score, network_scores
 from foresight_ext.measures.zen import Zen
 from foresight_ext.randomness import fix_noise, seeded
 from foresight_ext.search import SPACES
@@ -206,3 +207,35 @@ def test_a_mixing_scores_as_a_network(space, name):
     fix_noise(supernet, batch.seed)
     expected = [proxy.score(Masked(supernet, one), batch) for one in mixings]
     assert proxy.score_mixings(supernet, mixings, batch) == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
+ALONE = [name for name in PROXIES if len(PROXIES.get(name).parts) == 1]
+SHARED = [
+    [ALONE[number] for number in numbers]
+    for numbers in in_passes([PROXIES.get(name) for name in ALONE])
+    if len(numbers) > 1
+]
+
+
+def same_bits(found, expected):
+    """Whether scores are the same, NaN included."""
+    return np.array_equal(np.array(found), np.array(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("names", SHARED, ids="-".join)
+@pytest.mark.parametrize("space", [*SPACES, *OWN])
+def test_proxies_that_share_a_pass_score_as_each_alone(space, names):
+    mixing, supernet, batch = small(space).mixing, small(space).supernet, small(space).batch
+    mixings = [remove(mixing, choice, 0) for choice in (0, 1)]
+    fix_noise(supernet, batch.seed)
+    for some in (names, names[:2], names[1:], names[::-1]):
+        proxies = [PROXIES.get(name) for name in some]
+        alone = [proxy.score_mixings(supernet, mixings, batch) for proxy in proxies]
+        assert same_bits(mixings_scores(proxies, supernet, mixings, batch), alone)
+        network = Masked(supernet, mixing)
+        alone = [network_score(proxy, network, batch) for proxy in proxies]
+        assert same_bits(network_scores(proxies, network, batch), alone)
+
+
+def test_some_proxies_share_a_pass():
+    assert ["aznas_expressivity", "aznas_progressivity", "aznas_trainability"] in SHARED
