@@ -177,7 +177,8 @@ def _open(path: str | Path) -> Benchmark:
     if _is_the_authors(found):
         return _open_authors(found)
     if suffix != ".csv":
-        raise _KIND.fault(found, f"has the unknown suffix '{suffix}': it must be .pth or .csv")
+        told = "it must be .pth, .csv or NATS-Bench's folder"
+        raise _KIND.fault(found, f"has the unknown suffix '{suffix}': {told}")
     return _read_csv(found)
 
 
@@ -332,7 +333,7 @@ def no_benchmark() -> UserError:
     """What to raise where a benchmark is needed, and there is none."""
     return UserError(
         f"no benchmark in '{DATA_FOLDER}': put {', '.join(PTH_NAMES)} or a *nasbench201*.csv there, "
-        "or give --benchmark FILE"
+        "or give --benchmark FILE, or NATS-Bench's folder"
     )
 
 

@@ -111,7 +111,7 @@ def _rows(records: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
         for column in [name.removesuffix(" accuracy") for name in some[0] if name.endswith(" accuracy")]:
             errors = [100 - one[f"{column} accuracy"] for one in some]
             spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-            row[f"{column} error"] = f"{statistics.fmean(errors):.2f}{spread}"
+            row[f"{column} error, %"] = f"{statistics.fmean(errors):.2f}{spread}"
             row["rank" if "rank" not in row else f"{column} rank"] = (
                 f"{statistics.fmean(one[f'{column} rank'] for one in some):.0f}"
             )

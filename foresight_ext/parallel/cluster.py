@@ -103,6 +103,13 @@ def cluster_of(kind: str, text: str, cores: int) -> Cluster:
     return Cluster(kind, jobs, array_size, {"cpus_per_task": cores, **given})
 
 
+def job_log(folder: Path, job: str) -> Path:
+    """Where a job of one task, known by its id, writes what it says."""
+    from submitit.core.utils import JobPaths
+
+    return JobPaths(folder, job, 0).stderr
+
+
 def _value(name: str, text: str) -> Any:
     """What a parameter's text stands for: a number, true or false, a list where submitit takes one."""
     if name in _LISTS:
@@ -130,7 +137,10 @@ def _refusals() -> Iterator[None]:
 
     try:
         yield
-    except (NameError, TypeError, ValueError) as error:
+    except NameError as error:
+        own = ", ".join(("jobs", "array_size", *_GENERAL))
+        raise UserError(f"--slurm: {str(error).splitlines()[0]}, {own}") from error
+    except (TypeError, ValueError) as error:
         raise UserError(f"--slurm: {str(error).splitlines()[0]}") from error
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"--cluster: the jobs were refused: {reason(error)}") from error

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from foresight_ext.errors import UserError
 from foresight_ext.files import exclusive, write_json
-from foresight_ext.parallel.cluster import Cluster
+from foresight_ext.parallel.cluster import Cluster, job_log
 from foresight_ext.parallel.processes import Results, Start, in_processes
 from foresight_ext.runs.journal import Journal
 from foresight_ext.runs.progress import Progress
@@ -109,7 +109,8 @@ class Submission:
             self._submit(start, processes, threads)
             dead = self._wait(progress)
         if dead:
-            names = ", ".join(map(str, dead[:_MOST_NAMED])) + (", ..." if len(dead) > _MOST_NAMED else "")
+            names = ", ".join(str(number + 1) for number in dead[:_MOST_NAMED])
+            names += ", ..." if len(dead) > _MOST_NAMED else ""
             raise UserError(
                 f"{len(dead)} of {len(self.shares)} jobs died ({names}), their logs are in {self._logs}: "
                 "the same command submits them again, and what is done stays"
@@ -176,7 +177,7 @@ class Submission:
                     still.append(number)
                 else:
                     dead.append(number)
-                    _log.warning("job %d of %d died: %s", number, len(self.shares), self._told(number))
+                    _log.warning("job %d of %d died: %s", number + 1, len(self.shares), self._told(number))
             left = still
             if left:
                 time.sleep(_POLL[self.cluster.kind])
@@ -184,14 +185,13 @@ class Submission:
 
     def _told(self, number: int) -> str:
         """Why a job died, as far as its log knows, and where that lies."""
-        job = self._held.get(number)
-        if job is None:
-            return f"its log is in {self._logs}"
-        if self.cluster.kind == "debug":
+        job, job_id = self._held.get(number), self.jobs[number]
+        if job is not None and self.cluster.kind == "debug":
             return str(job.exception())
-        log = job.paths.stderr
-        said = [line for line in (job.stderr() or "").splitlines() if line.strip()]
-        return f"{said[-1].strip() if said else 'it said nothing'} (job {job.job_id}, its log: {log})"
+        log = job_log(self._logs, str(job_id))
+        text = log.read_text(errors="replace") if log.is_file() else ""
+        said = [line for line in text.splitlines() if line.strip()]
+        return f"{said[-1].strip() if said else 'it said nothing'} (job {job_id}, its log: {log})"
 
     def _results(self, number: int) -> list[Any]:
         """What a share's journal holds by now."""

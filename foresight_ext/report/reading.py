@@ -58,12 +58,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished search found besides its winner; accuracies (percent) and ranks are by data set."""
+    """What a finished search found besides its winner; accuracies (percent) and ranks are by data set.
+
+    `measured` are costs that a table knows, such as latencies.
+    """
 
     totals: Mapping[str, float] = field(default_factory=dict)
     accuracy: Mapping[str, float] = field(default_factory=dict)
     rank: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,11 +237,12 @@ def _summary(path: Path) -> Summary:
         return Summary()
     with _reading(path):
         content = dict(json.loads(path.read_text(encoding="utf-8")))
-        scores, accuracy, rank, sizes = (
-            {str(name): float(value) for name, value in (content.get(key) or {}).items()}
-            for key in ("scores", "test_accuracy", "rank", "sizes")
+        known = {name: cost for name, cost in content.get("measured", {}).items() if cost is not None}
+        scores, accuracy, rank, *costs = (
+            {str(name): float(value) for name, value in (of or {}).items()}
+            for of in (*map(content.get, ("scores", "test_accuracy", "rank", "sizes")), known)
         )
-        return Summary(scores, accuracy, {name: int(value) for name, value in rank.items()}, sizes)
+        return Summary(scores, accuracy, {name: int(value) for name, value in rank.items()}, *costs)
 
 
 def _drawing(path: Path) -> tuple[str, bytes]:

@@ -34,7 +34,8 @@ def view(run: Run, label: str, squares: int) -> dict[str, Any]:
         "timed": bool(run.stages) or not run.tables,  # tables of several runs took no time of their own
         "seconds": sum(stage.seconds for stage in run.stages),
         "best": run.best or run.settings.get("genotype"),
-        "sizes": {name: f"{size:,.0f}" for name, size in run.summary.sizes.items()},
+        "costs": {name: f"{size:,.0f}" for name, size in run.summary.sizes.items()}
+        | {name: f"{cost:,.6g}" for name, cost in run.summary.measured.items()},
         "answer": _answer(run, known),
         "distributions": distributions,
         "drawings": [

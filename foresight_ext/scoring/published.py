@@ -55,14 +55,14 @@ class Table:
             reason = getattr(error, "strerror", None) or error
             raise fault(path, option, f"cannot be read ({reason}): it must be {naming.kind}") from error
         header = [name.strip() for name in lines[0]]
+        together = next((some for some in naming.columns if set(some) <= set(header)), None)
+        if together is None:
+            raise fault(path, option, f"has no column of architectures: it must be {naming.kind}")
         if twice := next((name for name in header if name and header.count(name) > 1), None):
             raise fault(path, option, f"names the column '{twice}' more than once: once is allowed")
-        for together in naming.columns:
-            if all(name in header for name in together):
-                places = [header.index(name) for name in together]
-                columns = {name: place for place, name in enumerate(header) if place not in places}
-                return cls(path, option, naming, lines[1:], len(header), places, columns)
-        raise fault(path, option, f"has no column of architectures: it must be {naming.kind}")
+        places = [header.index(name) for name in together]
+        columns = {name: place for place, name in enumerate(header) if place not in places}
+        return cls(path, option, naming, lines[1:], len(header), places, columns)
 
     def numbers(self, names: Iterable[str]) -> dict[str, dict[str, float]]:
         """By genotype, what some columns hold of it, NaN where they have a gap.
@@ -73,18 +73,21 @@ class Table:
         for number, row in enumerate(self.rows, start=2):
             try:
                 if len(row) != self.width:
-                    raise ValueError(f"{len(row)} cells in place of {self.width}")
+                    raise UserError(f"it holds {len(row)} cells in place of {self.width}")
                 genotype = self.naming.read([row[place] for place in self.places])
                 if genotype in found:
-                    raise ValueError(f"{genotype} for the second time")
-                found[genotype] = {name: _number(row[self.columns[name]]) for name in names}
-            except (UserError, ValueError) as error:
-                raise fault(self.path, self.option, f"is damaged: row {number} holds {error}") from error
+                    raise UserError(f"it holds {genotype} for the second time")
+                found[genotype] = {name: _number(name, row[self.columns[name]]) for name in names}
+            except UserError as error:
+                raise fault(self.path, self.option, f"is damaged: row {number}: {error}") from error
         return found
 
 
-def _number(cell: str) -> float:
-    return float(cell.strip() or math.nan)
+def _number(name: str, cell: str) -> float:
+    try:
+        return float(cell.strip() or math.nan)
+    except ValueError:
+        raise UserError(f"its {name} is no number: '{cell}'") from None
 
 
 def fault(path: Path, option: str, what: str) -> UserError:

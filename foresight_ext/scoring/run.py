@@ -199,6 +199,9 @@ class ScoringRun:
                 told[f"{dataset} ours"] = correlations(ours, some)["spearman"]
                 told[f"{dataset} theirs"] = correlations(theirs, some)["spearman"]
             content[proxy.name] = {"networks": len(pairs), **told}
+            if not found:
+                _log.info("%-20s%10d  it has no score by this proxy", proxy.name, 0)
+                continue
             widths = [9, *[21, 9] * len(accuracies)]
             cells = "".join(f"{_shown(one):>{width}}" for one, width in zip(told.values(), widths))
             _log.info("%-20s%10d%s", proxy.name, len(pairs), cells)

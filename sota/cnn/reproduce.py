@@ -25,7 +25,7 @@ from foresight_ext.search.settings import SearchSettings
 from foresight_ext.tables import csv_text, markdown, write_tables
 from sota.cnn.candidates import CANDIDATES
 from sota.cnn.notation import parse_genotype
-from sota.cnn.published import PLACES, Difference, Parting, Published, agreeing, partings, places, published
+from sota.cnn.published import PLACES, Difference, Published, agreeing, partings, places, published
 
 if TYPE_CHECKING:  # PyTorch is imported when it is needed: --help is there at once
     from foresight_ext.search.sweep import Searched
@@ -145,9 +145,13 @@ def _parting(what: str, found: "Searched", member: int, one: Published) -> dict[
     genotype = parse_genotype(found.pool[member])
     parts = partings(entries, one.space, one.genotype)
     differing = places(entries, one.space, genotype, one.genotype)
+    written = [place.as_written() for place in differing]
+    margins = ("?" if place["margin"] is None else f"{place['margin']:.3g}" for place in written)
     return {
+        f"{what} margins": ", ".join(margins),
+        f"{what} parts at": str(parts[0]) if parts else "",
         f"{what} parts": [asdict(parting) for parting in parts],
-        f"{what} places": [place.as_written() for place in differing],
+        f"{what} places": written,
     }
 
 
@@ -174,18 +178,13 @@ def _row(record: dict[str, Any]) -> dict[str, str]:
     def agrees(number: int) -> str:
         return f"**{number}**" if number == PLACES else str(number)
 
-    def margins(what: str) -> str:
-        found = [place["margin"] for place in record[f"{what} places"]]
-        return ", ".join("?" if margin is None else f"{margin:.3g}" for margin in found)
-
-    first = [Parting(**parting) for parting in record["closest parts"][:1]]
     return {
         "architecture": f"`{record['architecture']}`",
         "winner": agrees(record["winner agrees"]),
-        "its margins": margins("winner"),
+        "its margins": record["winner margins"],
         "closest": f"{agrees(record['closest agrees'])} (member {record['closest member'] + 1})",
-        "closest's margins": margins("closest"),
-        "parts at (margin)": str(first[0]) if first else "",
+        "closest's margins": record["closest margins"],
+        "parts at (margin)": record["closest parts at"],
         "parameters": f"{record['parameters'] / 1e6:.3f} M",
         "published": f"{record['published parameters'] / 1e6:.3f} M",
         "search": in_words(record["search seconds"]),

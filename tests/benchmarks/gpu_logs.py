@@ -7,25 +7,33 @@ what all differences have in common and the largest one besides, the logged deci
 margins of both.
 """
 
-import argparse
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from foresight_ext.commands.parser import Parser, entry_point, user_path, whole_number
+from foresight_ext.errors import UserError
 from tests.conftest import golden
 from tests.nasbench201.gpu_logs import FILE, Replay, in_original_order, margin
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--order", type=Path, required=True)
-    parser.add_argument("--seeds", default="0,1,2,3")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+@entry_point
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = Parser("tests.benchmarks.gpu_logs", __doc__.splitlines()[0])
+    parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="has train/<class>/")
+    parser.add_argument("--order", type=user_path, required=True, metavar="FILE", help="the original order")
+    parser.option("--seeds", default="0,1,2,3", help="which logs")
+    parser.option("--threads", type=whole_number(1), default=2, help="CPU threads to compute with")
+    options = parser.parse_args(argv)
+    if not (options.data / "train").is_dir():
+        raise UserError(f"--data '{options.data}' has no folder train of class folders")
+    if not options.order.is_file():
+        raise UserError(f"--order '{options.order}' is no file")
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
     print("seed step  correlation  in common  besides  logged  ours  its margin  our margin", flush=True)
@@ -35,6 +43,7 @@ def main() -> None:
             if str(run["settings"]["seed"]) in options.seeds.split(","):
                 print_run(run["settings"]["seed"], Replay(run, images))
     print(f"{time.perf_counter() - start:.0f} s")
+    return 0
 
 
 def print_run(seed: int, replay: Replay) -> None:
@@ -52,4 +61,4 @@ def print_run(seed: int, replay: Replay) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

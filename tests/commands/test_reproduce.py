@@ -39,10 +39,10 @@ def test_a_row_is_the_mean_over_seeds():
         for seed, accuracy, rank in ((0, 93.0, 10), (1, 94.0, 30))
     ]
     [row] = _rows(records)
-    assert row["cifar10 error"] == "6.50 ± 0.71"  # half of the difference times the root of two
+    assert row["cifar10 error, %"] == "6.50 ± 0.71"  # half of the difference times the root of two
     assert (row["rank"], row["seeds"], row["search"]) == ("20", "2", "1 min 00 s")
     [alone] = _rows(records[:1])
-    assert alone["cifar10 error"] == "7.00"
+    assert alone["cifar10 error, %"] == "7.00"
 
 
 def test_table_of_nasbench201(tmp_path, benchmark):
@@ -88,7 +88,7 @@ def test_stopped_and_killed_it_goes_on(tmp_path, benchmark, monkeypatch):
                 process.kill()
         _, error = caller.communicate(timeout=60)
     assert caller.returncode == 2
-    assert error.startswith("error: 2 of 2 jobs died (0, 1), their logs are in ")
+    assert error.startswith("error: 2 of 2 jobs died (1, 2), their logs are in ")
     assert sum(decided()) < 120
     finished = subprocess.run(command, cwd=PROJECT_ROOT, check=True, capture_output=True)
     assert b"tables: reproduced.md" in finished.stdout

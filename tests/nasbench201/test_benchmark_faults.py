@@ -108,7 +108,7 @@ def test_other_faulty_files(tmp_path, monkeypatch):
     assert "is not a file" in fault_of(tmp_path)
     path = tmp_path / "own.json"
     path.write_text(CSV)
-    assert "has the unknown suffix '.json': it must be .pth or .csv" in fault_of(path)
+    assert "has the unknown suffix '.json': it must be .pth, .csv or NATS-Bench's folder" in fault_of(path)
     path = tmp_path / "binary.csv"
     path.write_bytes(b"\x80\x02}q\x00")
     assert "cannot be read ('utf-8' codec can't decode byte 0x80" in fault_of(path)

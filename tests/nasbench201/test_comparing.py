@@ -73,6 +73,7 @@ def test_scores_are_compared_with_published_ones(tmp_path, benchmark):
     assert found["flops"] == {"networks": 0, **dict.fromkeys(list(found["params"])[1:])}
     start = rf"params +5 +{found['params']['both']:.3f} +{found['params']['cifar10 ours']:.3f} +{theirs:.3f} "
     assert any(re.match(start, line) for line in told)
+    assert any(re.match(r"flops +0  it has no score by this proxy$", line) for line in told)
 
 
 def test_a_run_compares_with_another_ones_scores(tmp_path, capsys):
@@ -95,21 +96,22 @@ ROW = ["", SAMPLE[0], 1]
             "has no column of architectures: it must be a CSV with a column net_str,",
         ),
         ([], "has no column of architectures: it must be a CSV with a column net_str, arch or"),
+        ([["{", "{"], ROW], "has no column of architectures: it must be a CSV with"),
         ([["net_str", "params", "params"], ROW], "names the column 'params' more than once: once is allowed"),
         ([["net", "net_str", "snap"], ROW], "has none of the proxies params, nwot: it has net, snap"),
         ([["net", "net_str", "params"], ROW], "holds 1 of the 6 networks: two or more are needed"),
         (
             [["net", "net_str", "params"], ROW, ROW],
-            f"is damaged: row 3 holds {SAMPLE[0]} for the second time",
+            f"is damaged: row 3: it holds {SAMPLE[0]} for the second time",
         ),
         (
             [["net", "net_str", "params"], ["", "|x|", 1]],
-            "is damaged: row 2 holds architecture '|x|' does not",
+            "is damaged: row 2: architecture '|x|' does not",
         ),
-        ([["net", "net_str", "params"], ROW[:2]], "is damaged: row 2 holds 2 cells in place of 3"),
+        ([["net", "net_str", "params"], ROW[:2]], "is damaged: row 2: it holds 2 cells in place of 3"),
         (
             [["net", "net_str", "params"], ["", SAMPLE[0], "many"]],
-            "is damaged: row 2 holds could not convert string to float: 'many'",
+            "is damaged: row 2: its params is no number: 'many'",
         ),
     ],
 )

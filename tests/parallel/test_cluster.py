@@ -17,6 +17,7 @@ from foresight_ext.errors import UserError
 from foresight_ext.parallel import shards
 from foresight_ext.parallel.cluster import cluster_of
 from foresight_ext.parallel.workers import Workers
+from foresight_ext.runs.progress import Progress
 from tests import PROJECT_ROOT
 from tests.parallel.work import Squares
 
@@ -59,10 +60,10 @@ def test_results_are_those_of_one_process_and_nothing_is_left(tmp_path, kind):
 
 def test_a_job_that_dies_is_named_and_the_others_go_on(tmp_path, caplog):
     start = Squares(tmp_path / "log", fatal=(4,))  # 1, 4 and 7 are a job
-    with pytest.raises(UserError, match=r"^1 of 3 jobs died \(1\), their logs are in .*: the same command"):
+    with pytest.raises(UserError, match=r"^1 of 3 jobs died \(2\), their logs are in .*: the same command"):
         results("local", "jobs=3", start, tmp_path)
     [died] = [record.getMessage() for record in caplog.records if "died" in record.getMessage()]
-    assert died.startswith("job 1 of 3 died: ")
+    assert died.startswith("job 2 of 3 died: ")
     log = re.search(r"its log: (.*)\)", died)[1]
     assert Path(log).is_file()
     assert numbers(tmp_path) == [0, 1, 2, 3, 5, 6, 8, 9]
@@ -71,10 +72,20 @@ def test_a_job_that_dies_is_named_and_the_others_go_on(tmp_path, caplog):
     assert numbers(tmp_path) == list(range(10))  # nothing twice
 
 
+def test_a_job_of_a_caller_that_is_gone_is_named_with_its_log(tmp_path, caplog):
+    submission = shards.Submission(tmp_path, cluster_of("local", "", 1), [[1], [2]], ["123", "124"])
+    log = tmp_path / "jobs" / "124_0_log.err"
+    log.parent.mkdir()
+    log.write_text("a first line\nKilled\n\n")
+    assert submission._wait(Progress("squares", 2)) == [0, 1]
+    assert f"job 1 of 2 died: it said nothing (job 123, its log: {log.parent}/123_0_log.err)" in caplog.text
+    assert f"job 2 of 2 died: Killed (job 124, its log: {log})" in caplog.text
+
+
 def test_a_mistake_in_a_job_is_told(tmp_path, caplog):
     with pytest.raises(UserError, match="1 of 1 jobs died"):
         results("local", "jobs=1", Squares(tmp_path / "log"), tmp_path, [1, -1])
-    assert "job 0 of 1 died: foresight_ext.errors.UserError: -1 is below 0 (job " in caplog.text
+    assert "job 1 of 1 died: foresight_ext.errors.UserError: -1 is below 0 (job " in caplog.text
 
 
 def test_a_caller_that_is_killed_comes_back(tmp_path):
@@ -204,7 +215,7 @@ def test_what_is_submitted_and_who_comes_back(tmp_path, slurm, monkeypatch):
     ended = dict.fromkeys(running, "COMPLETED") | {"j100_2": "FAILED"}
     computing(run, slurm, monkeypatch, ended)
     slurm.states(**running)
-    with pytest.raises(UserError, match=r"1 of 5 jobs died \(2\)"):
+    with pytest.raises(UserError, match=r"1 of 5 jobs died \(3\)"):
         results("slurm", asked, start, run)
     assert set(slurm.scripts) == {100, 101}
     assert numbers(run) == [0, 1, 3, 4, 5, 6, 8, 9]

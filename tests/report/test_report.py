@@ -188,8 +188,10 @@ def test_several_proxies(folder):
 def test_a_baseline_without_scores(folder):
     for name in ("search.jsonl", "validation.jsonl", "networks_pool.json"):
         (folder / name).unlink()
-    write(folder / "summary.json", {"genotype": SECOND, "sizes": {"params": 4321.0}})
+    measured = {"phone_latency": 12.0625, "tpu_latency": None}
+    write(folder / "summary.json", {"genotype": SECOND, "sizes": {"params": 4321.0}, "measured": measured})
     words = Page(told(folder)).words
+    assert "phone_latency: 12.0625" in words and "tpu_latency" not in words
     assert "params: 4,321" in words and "a run finished" in words and "Decisions" not in words
 
 

@@ -141,7 +141,10 @@ def test_table(found, tmp_path, monkeypatch):
         ("init_pt_s3_C10_1", "winner", place["place"]) for place in record["winner places"]
     ]
     with (tmp_path / "zerocostpt-published/published.csv").open() as file:
-        assert [row["winner"] for row in csv.DictReader(file)] == [str(record["winner"])]
+        [row] = csv.DictReader(file)
+    assert (row["winner"], row["closest margins"], row["closest parts at"]) == (str(record["winner"]), "", "")
+    margins = [f"{place['margin']:.3g}" for place in record["winner places"]]
+    assert row["winner margins"] == ", ".join(margins)
     assert record["parameters"] > 0
     winner = found.winner(2, 1)[0]
     assert record["winner agrees"] == agreeing(parse_genotype(winner), architecture)

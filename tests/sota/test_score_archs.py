@@ -122,11 +122,14 @@ ROW = table_rows()[0]
             [["normal", "reduce", "surrogate_accuracy"], ROW[:3]],
             "holds 1 architectures: two or more are needed",
         ),
-        ([["normal", "reduce", "surrogate_accuracy"], ROW], "is damaged: row 2 holds 4 cells in place of 3"),
+        (
+            [["normal", "reduce", "surrogate_accuracy"], ROW],
+            "is damaged: row 2: it holds 4 cells in place of 3",
+        ),
         ([["normal", "reduce", "surrogate_accuracy"], [*ROW[:2], ""]], "is damaged: row 2 holds nan as surr"),
         (
             [["normal", "reduce", "surrogate_accuracy"], ["skip_connect@0", ROW[1], 9]],
-            "is damaged: row 2 holds architecture 'skip_connect@0 | ",
+            "is damaged: row 2: architecture 'skip_connect@0 | ",
         ),
         (
             [["normal", "reduce", "surrogate_accuracy"], [ROW[0].replace("@0", "", 1), *ROW[1:3]]],
@@ -134,7 +137,7 @@ ROW = table_rows()[0]
         ),
         (
             [["normal", "reduce", "surrogate_accuracy"], ROW[:3], ROW[:3]],
-            "is damaged: row 3 holds ",
+            "is damaged: row 3: it holds ",
         ),
     ],
 )
