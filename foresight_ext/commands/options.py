@@ -260,7 +260,7 @@ def add_metrics_option(
         type=parse,
         default=",".join(default),
         metavar="NAME[,NAME...]",
-        help=f"{help} {described(PROXIES)}",
+        help=f"{help} {described(PROXIES)} (which one: foresight_ext/measures/README.md)",
     )
 
 
