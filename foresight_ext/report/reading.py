@@ -237,7 +237,7 @@ def _summary(path: Path) -> Summary:
         return Summary()
     with _reading(path):
         content = dict(json.loads(path.read_text(encoding="utf-8")))
-        known = {name: cost for name, cost in content.get("measured", {}).items() if cost is not None}
+        known = {name: cost for name, cost in (content.get("measured") or {}).items() if cost is not None}
         scores, accuracy, rank, *costs = (
             {str(name): float(value) for name, value in (of or {}).items()}
             for of in (*map(content.get, ("scores", "test_accuracy", "rank", "sizes")), known)
