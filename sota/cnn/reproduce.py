@@ -94,7 +94,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME[,NAME...]",
         help=f"out of {', '.join(CANDIDATES)}; s6 has the baseline of the largest networks",
     )
-    add_orders_option(parser, "random,global_op_once,sample", "searches that decided edges in these orders")
+    add_orders_option(parser, "random,global_op_greedy,sample", "searches that decided edges in these orders")
     return parser.parse_args(argv)
 
 

@@ -36,7 +36,7 @@ def test_published_searches():
     assert {(one.N, one.V) for one in main} == {(1, 0), *((n, v) for n in (5, 10) for v in (1, 10, 100))}
     assert every["init_pt_s3_C10_2"] == Published("init_pt_s3_C10_2", "s3", 2, "random", 10, 100)
     assert every["sample_2500_3"].order == "sample"
-    assert every["global_pt_s5_C10_1_100_N10"].order == "global_op_once"
+    assert every["global_pt_s5_C10_1_100_N10"].order == "global_op_greedy"
     assert len(every) == 28 + 8 + 4 + 12 + 4
     assert not any("C100" in name or "svhn" in name or "_in_" in name for name in every)
 
