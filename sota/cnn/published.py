@@ -12,7 +12,7 @@ from sota.cnn.notation import Genotype, differences
 PLACES = 2 * len(CELL_TYPES) * len(NODES)
 # names, and what they do not say: N and V of S1 to S4 and of the largest networks, whose edges are scored
 # (their reduction cells read inputs 0 and 1), are taken for the defaults, the V of random ones for 1; which
-# global order: by this one seed 0's first member leaves the published way at a near tie, by others clearly
+# global order: by this one seed 0's first member has the published operations, but for one near tie
 _NAMES = (
     (r"init_pt_(?P<space>s[1-4])_C10_(?P<seed>\d+)", {"order": "random", "N": 10, "V": 100}),
     (r"init_pt_(?P<space>s5)_C10_(?P<seed>\d+)_N(?P<N>1)", {"order": "random", "V": 0}),
