@@ -9,16 +9,12 @@ from torch import nn
 
 from foresight_ext import PROXIES, find_measures
 from foresight_ext.errors import UserError
-from foresight_ext.images.batches import Batch, BatchDraws
-from foresight_ext.measures import aznas_features
+from foresight_ext.images.batches import Batch
 from foresight_ext.measures.combination import Combination
 from foresight_ext.measures.near import Near, near
 from foresight_ext.measures.stages import stem_and_cells
 from foresight_ext.measures.swap_reg import SwapReg
 from foresight_ext.measures.vkdnw_entropy import VKDNWEntropy, _factor
-from foresight_ext.measures.watching import Unusable, watched
-from foresight_ext.search.scoring import operation_scores
-from foresight_ext.search.validation import Validated, minibatch_row
 from foresight_ext.supernets.supernet import Masked
 from nasbench201.network import NASBench201Network
 from nasbench201.operations import ResidualBlock
@@ -27,7 +23,6 @@ from sota.cnn.genotypes import ARCHITECTURES
 from sota.cnn.network import NetworkCIFAR, NetworkImageNet
 from tests.conftest import golden
 from tests.networks import assert_same, images, minibatch, plain_network, snapshot, used, value
-from tests.toys import toy_data
 
 GOLDEN = "recent_measures.json"
 
@@ -246,19 +241,6 @@ def test_aznas_and_vkdnw_are_their_parts_by_the_logarithms_of_ranks():
     # of three networks: places 1 2 3 and 3 1.5 1.5
     found = Combination(aznas().parts[:2], "log_rank").combine([[5, 6, 7], [9, 4, 4]])
     assert found == pytest.approx([math.log(1 / 3), math.log(2 / 3 * 1.5 / 3), math.log(1.5 / 3)])
-
-
-def test_aznas_runs_a_network_once_for_all_features(monkeypatch):
-    ran = []
-    run_stages = aznas_features.run_stages
-    monkeypatch.setattr(aznas_features, "run_stages", lambda *given: ran.append(run_stages(*given)))
-    supernet, mixing = NASBench201Space().smallest().begin(10)
-    rows = operation_scores(watched(aznas(), Unusable("search")), supernet, mixing, [0], minibatch(0, 4))
-    assert len(ran) == sum(len(row) for row in rows.values()) == 5
-    network, data = plain_network(), toy_data()
-    drawn = Validated("a network", network, [BatchDraws(torch.arange(4), data.augmentation.draw(4))])
-    found = minibatch_row(drawn, 0, aznas(), data, torch.device("cpu"))
-    assert (len(ran), len(found)) == (6, 4)
 
 
 def test_vkdnw_by_hand():
